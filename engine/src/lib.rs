@@ -1,0 +1,8 @@
+//! Sextant's engine: bytes to facts.
+//!
+//! Owns: the model, wire formats, the I/O seam, the write-ahead log, chunks, indexes, the metric
+//! store, the log store, small durable state tables and offline verification.
+//! Knows nothing of: HTTP, an async runtime, a query language, a configuration file.
+
+pub mod metrics;
+pub mod model;

@@ -1,0 +1,6 @@
+//! Sextant's query languages: text to answers.
+//!
+//! Owns: PromQL, LogQL, the Go regular-expression dialect, Go templates, execution budgets.
+//! Knows nothing of: I/O, JSON encoding of answers, the clock (evaluation time is an argument).
+
+pub mod source;
