@@ -76,11 +76,12 @@ pub(super) fn replay(
     fs: &dyn Fs,
     dir: &Path,
     from: Position,
+    known_durable: Position,
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<Replayed, WalError> {
     let (segments, recycled) = list(fs, dir)?;
     // First pass without visiting: where are the holes, and up to where was the log durable?
-    let scan = scan(fs, &segments, from)?;
+    let scan = scan(fs, &segments, from, from.max(known_durable))?;
     let torn = scan
         .holes
         .iter()

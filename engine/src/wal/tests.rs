@@ -189,6 +189,7 @@ fn flips_and_truncations_are_detected() {
         let p = wal.append(&[(1, 0, &record(i))]).expect("append");
         wal.wait_durable(p).expect("durable");
     }
+    let closed_at = wal.close();
     drop(wal);
     let all: Vec<_> = (0..30).map(|i| (1, record(i))).collect();
     for (path, bytes) in fs.files() {
@@ -196,7 +197,7 @@ fn flips_and_truncations_are_detected() {
         for at in 0..used {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << (at % 8);
-            check(&fs, &path, bad, &all, &format!("flip at {at}"));
+            check(&fs, &path, bad, &all, closed_at, &format!("flip at {at}"));
         }
         for len in 0..used {
             check(
@@ -210,7 +211,14 @@ fn flips_and_truncations_are_detected() {
     }
 }
 
-fn check(fs: &SimFs, path: &Path, bytes: Vec<u8>, all: &[(u8, Vec<u8>)], what: &str) {
+fn check(
+    fs: &SimFs,
+    path: &Path,
+    bytes: Vec<u8>,
+    all: &[(u8, Vec<u8>)],
+    known_durable: Position,
+    what: &str,
+) {
     let copy = fs.kill();
     copy.tamper(path, bytes);
     let mut got = Vec::new();
@@ -218,7 +226,10 @@ fn check(fs: &SimFs, path: &Path, bytes: Vec<u8>, all: &[(u8, Vec<u8>)], what: &
         Arc::new(copy.clone()) as Arc<dyn Fs>,
         Path::new("/d/wal"),
         Position(0),
-        opts(),
+        WalOptions {
+            known_durable,
+            ..opts()
+        },
         &mut Rng::new(1),
         &mut |r| got.push((r.kind, r.payload.to_vec())),
     );

@@ -69,6 +69,8 @@ pub struct WalOptions {
     pub commit_thread: bool,
     /// Emptied segments kept for reuse.
     pub recycled_max: usize,
+    /// Known from elsewhere (a clean shutdown): everything before this was durable.
+    pub known_durable: Position,
 }
 
 impl Default for WalOptions {
@@ -78,6 +80,7 @@ impl Default for WalOptions {
             segment_bytes: SEGMENT_BYTES,
             commit_thread: true,
             recycled_max: 1,
+            known_durable: Position(0),
         }
     }
 }
@@ -172,7 +175,7 @@ impl Wal {
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<(Self, ReplayReport), WalError> {
         fs.create_dir_all(dir)?;
-        let replayed = replay::replay(&*fs, dir, from, visit)?;
+        let replayed = replay::replay(&*fs, dir, from, opts.known_durable, visit)?;
         let last = replayed.segments.last().map_or(0, |s| s.0);
         let next_segment = last.max(from.segment()) + 1;
         let end = Position::new(next_segment, 0);
@@ -361,7 +364,7 @@ impl Wal {
 
 impl Drop for Wal {
     fn drop(&mut self) {
-        self.finish();
+        self.close();
         self.inner.state.lock().closed = true;
         self.inner.work.notify_all();
         if let Some(t) = self.thread.take()
@@ -375,15 +378,16 @@ impl Drop for Wal {
 
 impl Wal {
     /// Commits what is pending and closes the segment with a mark that covers all of it, so that
-    /// any later damage to it is told from a torn tail.
-    fn finish(&self) {
+    /// any later damage to it is told from a torn tail. Gives the position up to which the log is
+    /// durable, for [`WalOptions::known_durable`]. Appending again opens a new segment.
+    pub fn close(&self) -> Position {
         let end = self.appended();
         if self.wait_durable(end).is_err() {
-            return;
+            return self.inner.state.lock().durable;
         }
         let mut s = self.inner.state.lock();
         if s.poisoned.is_some() || s.active.is_none() {
-            return;
+            return s.durable;
         }
         let durable = s.durable.0.to_le_bytes();
         s.push(KIND_MARK, 0, &durable);
@@ -394,6 +398,7 @@ impl Wal {
             // Everything acknowledged was durable before; only the closing mark is missing.
             self.inner.done.notify_all();
         }
+        self.inner.state.lock().durable
     }
 }
 
