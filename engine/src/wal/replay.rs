@@ -194,10 +194,15 @@ fn open_segment(bytes: &[u8], seg: &Segment) -> Result<Opened, WalError> {
     }
 }
 
-fn scan(fs: &dyn Fs, segments: &[Segment], from: Position) -> Result<Scan, WalError> {
+fn scan(
+    fs: &dyn Fs,
+    segments: &[Segment],
+    from: Position,
+    durable: Position,
+) -> Result<Scan, WalError> {
     let mut out = Scan {
         holes: Vec::new(),
-        durable: from,
+        durable,
     };
     for (i, seg) in segments.iter().enumerate() {
         if seg.number < from.segment() {

@@ -205,6 +205,7 @@ fn flips_and_truncations_are_detected() {
                 &path,
                 bytes[..len].to_vec(),
                 &all,
+                closed_at,
                 &format!("cut to {len}"),
             );
         }
