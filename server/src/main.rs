@@ -1,1 +1,5 @@
+//! Sextant: metrics, logs, alerts and dashboards in one binary.
+
+mod config;
+
 fn main() {}
