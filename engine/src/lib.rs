@@ -4,5 +4,7 @@
 //! store, the log store, small durable state tables and offline verification.
 //! Knows nothing of: HTTP, an async runtime, a query language, a configuration file.
 
+pub mod chunk;
 pub mod metrics;
 pub mod model;
+pub mod wire;
