@@ -95,8 +95,9 @@ impl Serialize for Pattern {
 }
 
 /// Whether the pattern compiles in the dialect of the query languages.
-fn check_pattern(_text: &str) -> Result<(), String> {
-    Ok(())
+fn check_pattern(text: &str) -> Result<(), String> {
+    let compiled = query::regex::GoRegex::anchored(text);
+    compiled.map(|_| ()).map_err(|e| e.to_string())
 }
 
 config! {
