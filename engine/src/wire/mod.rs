@@ -13,5 +13,5 @@
 pub mod inflate;
 //X pub mod otlp;
 pub mod proto;
-//X pub mod remote_read;
+pub mod remote_read;
 pub mod remote_write;
