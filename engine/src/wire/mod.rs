@@ -9,7 +9,7 @@
 //! - Bodies are only ever inflated by [`inflate`].
 //! - Hot paths (remote write, text exposition) do not allocate per series.
 
-//X pub mod exposition;
+pub mod exposition;
 pub mod inflate;
 //X pub mod otlp;
 pub mod proto;
