@@ -13,14 +13,14 @@
 
 mod float;
 mod lex;
-//X pub mod negotiate;
+pub mod negotiate;
 mod nhcb;
 mod openmetrics;
 mod proto;
 #[cfg(test)]
 mod tests;
 mod text;
-//X pub mod write;
+pub mod write;
 
 use std::borrow::Cow;
 
