@@ -11,7 +11,7 @@
 
 pub mod exposition;
 pub mod inflate;
-//X pub mod otlp;
+pub mod otlp;
 pub mod proto;
 pub mod remote_read;
 pub mod remote_write;
