@@ -1,1 +1,7 @@
+//! Sextant: metrics, logs, alerts and dashboards in one binary.
+
+mod config;
+mod http;
+mod telemetry;
+
 fn main() {}
