@@ -9,9 +9,9 @@
 //! - Bodies are only ever inflated by [`inflate`].
 //! - Hot paths (remote write, text exposition) do not allocate per series.
 
-//X pub mod exposition;
+pub mod exposition;
 pub mod inflate;
-//X pub mod otlp;
+pub mod otlp;
 pub mod proto;
-//X pub mod remote_read;
+pub mod remote_read;
 pub mod remote_write;
