@@ -10,3 +10,4 @@ pub mod io;
 pub mod metrics;
 pub mod model;
 pub mod wal;
+pub mod wire;

@@ -1,1 +1,17 @@
-fn main() {}
+//! Sextant: metrics, logs, alerts and dashboards in one binary.
+
+mod api;
+mod cli;
+mod config;
+mod http;
+mod lifecycle;
+mod telemetry;
+
+/// Ingest and queries allocate and free from many threads: this allocator gives memory back and
+/// keeps the resident size near what is used.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os().collect())
+}

@@ -8,8 +8,11 @@
 //! - C2  Decoders return an error on any other bytes; they never panic and never allocate more
 //!       than the asked number of values.
 
+pub mod gorilla;
 pub mod histogram;
 pub mod ints;
+pub mod prom_bits;
+pub mod prom_histogram;
 pub mod values;
 pub mod varint;
 

@@ -21,5 +21,7 @@ pub use db::{Db, DbStats, OpenError, Recovery, real_fs};
 pub use options::DbOptions;
 pub use select::Selection;
 
+pub use crate::wal::Position;
+
 #[cfg(test)]
 mod tests;

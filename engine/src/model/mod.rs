@@ -11,6 +11,7 @@ mod batch;
 mod column;
 mod exemplar;
 mod histogram;
+mod histogram_check;
 mod labels;
 mod matcher;
 mod metadata;
@@ -25,6 +26,7 @@ pub use histogram::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Counts, EXPONENTIAL_SCHEMA_MAX,
     EXPONENTIAL_SCHEMA_MIN, FloatHistogram, Histogram, HistogramError, Span,
 };
+pub use histogram_check::EXPONENTIAL_SCHEMA_MAX_RESERVED;
 pub use labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, StringMatcher};
 pub use metadata::{MetricMetadata, MetricType};

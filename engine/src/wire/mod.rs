@@ -1,0 +1,17 @@
+//! Wire formats: bytes of other programs to facts, and back.
+//!
+//! Owns: decompression, protobuf, remote write and read, the exposition formats, OTLP metrics.
+//! Knows nothing of: sockets, HTTP, the store, configuration files. Everything here is a function
+//! of a byte slice.
+//!
+//! Invariants
+//! - No input panics, and memory stays within a small multiple of the body plus the stated limits.
+//! - Bodies are only ever inflated by [`inflate`].
+//! - Hot paths (remote write, text exposition) do not allocate per series.
+
+pub mod exposition;
+pub mod inflate;
+pub mod otlp;
+pub mod proto;
+pub mod remote_read;
+pub mod remote_write;

@@ -1,0 +1,32 @@
+//! Every limit a user can meet: name, value, reason. Error texts name the value.
+
+/// Largest configuration file. Real ones of big installations are a few hundred KiB.
+pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most YAML nodes of one document, aliases expanded: bounds an alias bomb to a few ms.
+/// A generated file with 10,000 static targets needs about 30,000.
+pub(crate) const CONFIG_NODES_MAX: usize = 200_000;
+/// Deepest nesting of one document.
+pub(crate) const CONFIG_DEPTH_MAX: usize = 64;
+/// Most files that the patterns of one document may name.
+pub(crate) const CONFIG_GLOB_FILES_MAX: usize = 10_000;
+
+/// Largest request body as sent on write paths.
+pub(crate) const WRITE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Largest write request after decompression.
+pub(crate) const WRITE_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Largest body of a form post (queries with long lists of matchers).
+pub(crate) const FORM_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Largest header block of a request.
+pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Most headers of a request.
+pub(crate) const HEADERS_MAX: usize = 100;
+/// Streams one HTTP/2 connection may have open.
+pub(crate) const HTTP2_STREAMS_MAX: u32 = 250;
+/// Points a range query may ask for per series.
+pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
+/// Longest query text.
+pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
+/// Warnings and infos of each kind in one answer.
+pub(crate) const ANNOTATIONS_MAX: usize = 10;
+/// Listeners of `/api/v1/notifications/live`.
+pub(crate) const NOTIFICATION_LISTENERS_MAX: usize = 16;
