@@ -151,6 +151,7 @@ pub(super) struct Inner {
     pub(super) rng: Mutex<Rng>,
     pub(super) stop: Mutex<bool>,
     pub(super) wake: Condvar,
+    key_secret: u64,
     closed: AtomicBool,
     recovery: Recovery,
     _lock: Option<DirLock>,
@@ -268,6 +269,7 @@ impl Db {
             fs,
             dir: dir.to_owned(),
             wal,
+            key_secret: manifest.key_secret,
             heads: RwLock::new(heads),
             view: RwLock::new(Arc::new(view)),
             manifest: Mutex::new(manifest),
@@ -327,7 +329,7 @@ impl Db {
     /// Key for [`SeriesKey::of_bytes`]; random per data directory.
     #[must_use]
     pub fn key_secret(&self) -> u64 {
-        self.inner.manifest.lock().key_secret
+        self.inner.key_secret
     }
 
     /// Key of a parsed label set.
