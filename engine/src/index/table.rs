@@ -16,6 +16,9 @@ struct Pair {
     len: u32,
 }
 
+/// Name of a pair whose definition was lost.
+const LOST: u32 = u32::MAX;
+
 /// Series with a pair: most pairs of a churning fleet have one or a few series.
 enum Postings {
     One(u32),
@@ -143,10 +146,23 @@ impl LabelTable {
         (i, true)
     }
 
-    /// Name and value of a pair.
+    /// Reserves the ids before `id` for pairs whose definitions were lost to damage. Series that
+    /// refer to them cannot be inserted.
+    pub fn skip_lost_pairs(&mut self, id: PairId) {
+        while self.pairs.len() < id as usize {
+            self.pairs.push(Pair {
+                name: LOST,
+                at: 0,
+                len: 0,
+            });
+            self.postings.push(Postings::None);
+        }
+    }
+
+    /// Name and value of a pair; empty when it was lost.
     #[must_use]
     pub fn pair(&self, id: PairId) -> (&str, &str) {
-        let Some(p) = self.pairs.get(id as usize) else {
+        let Some(p) = self.pairs.get(id as usize).filter(|p| p.name != LOST) else {
             return ("", "");
         };
         // Only `intern` writes the bytes, from `&str`.
@@ -170,7 +186,8 @@ impl LabelTable {
         while self.series.len() <= id as usize {
             self.series.push((0, 0));
         }
-        if self.series[id as usize].1 != 0 || ids.is_empty() {
+        let lost = |p: &PairId| self.pairs.get(*p as usize).is_none_or(|p| p.name == LOST);
+        if self.series[id as usize].1 != 0 || ids.is_empty() || ids.iter().any(lost) {
             return;
         }
         self.series[id as usize] = (self.series_pairs.len() as u32, ids.len() as u16);

@@ -416,3 +416,109 @@ fn duplicate_rules_are_those_of_prometheus() {
     assert_eq!(put(10_600_001, 2.0), Some(RejectReason::TooFarInFuture));
     assert_eq!(put(10_600_000, 2.0), None);
 }
+
+/// Reads everything that can be read; `None` when the store says that a file is damaged.
+fn try_read(db: &Db) -> Option<Store> {
+    let sel = db.select(T, &[], i64::MIN, i64::MAX).ok()?;
+    let mut out = Store::new();
+    sel.scan(0..sel.len(), &mut |i, c| {
+        let series = out.entry(sel.labels(i).clone()).or_default();
+        for (t, v) in c.ts.iter().zip(c.values) {
+            series.insert(*t, Point::Float(v.to_bits()));
+        }
+        for h in c.histograms {
+            series.insert(h.t, Point::Hist(h.h.count as u64));
+        }
+        ControlFlow::Continue(())
+    })
+    .ok()?;
+    out.retain(|_, p| !p.is_empty());
+    Some(out)
+}
+
+/// One flipped bit in every byte of every kind of file, and cuts at many lengths: what is damaged
+/// is noticed, and what is served is right.
+#[test]
+fn flips_and_cuts_are_noticed_and_never_served() {
+    let fs = SimFs::new();
+    let mut life = Life::new(3);
+    let db = open(&fs, life.window).expect("open");
+    for _ in 0..90 {
+        life.append(&db).expect("append");
+    }
+    life.delete(&db).expect("delete");
+    db.flush().expect("flush");
+    // A deletion in a block makes a sidecar.
+    let (min, max) = (1_000_000, 1_100_000);
+    db.delete_series(T, &[Matcher::equal("i", "12")], min, max)
+        .expect("delete");
+    for _ in 0..20 {
+        life.append(&db).expect("append");
+    }
+    let truth = read_all(&db);
+    db.close();
+    drop(db);
+    let files = fs.files();
+    let kinds = [".sxb", ".tomb", ".ckp", "MANIFEST", "/wal/"];
+    for k in kinds {
+        assert!(
+            files.iter().any(|f| f.0.to_string_lossy().contains(k)),
+            "no file of kind {k}"
+        );
+    }
+    let step: usize = std::env::var("SEXTANT_FLIP_STEP")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(7);
+    let (mut flips, mut noticed) = (0, 0);
+    for (path, bytes) in &files {
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+        for at in (0..used).step_by(step) {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            flips += 1;
+            noticed += i32::from(damaged(&fs, path, bad, &truth, &format!("flip at {at}")));
+        }
+        for len in (0..used).step_by(step * 5) {
+            flips += 1;
+            let cut = bytes[..len].to_vec();
+            noticed += i32::from(damaged(&fs, path, cut, &truth, &format!("cut to {len}")));
+        }
+    }
+    println!("{flips} damaged files: {noticed} noticed, the rest harmless");
+}
+
+/// Opens a copy with one damaged file. True when the damage was noticed.
+fn damaged(fs: &SimFs, path: &Path, bytes: Vec<u8>, truth: &Store, what: &str) -> bool {
+    let copy = fs.kill();
+    copy.tamper(path, bytes);
+    let what = format!("{} {what}", path.display());
+    let db = match open(&copy, 0) {
+        Ok(db) => db,
+        Err(OpenError::Version(_) | OpenError::Wal(_)) => return true,
+        Err(e) => panic!("{what}: start failed: {e}"),
+    };
+    let r = db.recovery();
+    let noticed = r.corruptions() > 0 || r.wal.torn_bytes > 0;
+    let Some(got) = try_read(&db) else {
+        return true;
+    };
+    let mut complete = true;
+    for (l, points) in truth {
+        for (t, p) in points {
+            match got.get(l).and_then(|s| s.get(t)) {
+                Some(g) => assert_eq!(g, p, "{what}: wrong value served: {l} at {t}"),
+                None => complete = false,
+            }
+        }
+    }
+    assert!(complete || noticed, "{what}: data lost silently");
+    if !noticed {
+        let extra = got.iter().any(|(l, s)| {
+            s.keys()
+                .any(|t| !truth.get(l).is_some_and(|x| x.contains_key(t)))
+        });
+        assert!(!extra, "{what}: deleted or unknown data served silently");
+    }
+    noticed
+}

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::append::put_series;
 use super::group::{Group, Scratch};
 use super::record::{self, get_str};
+use super::replay::define_pair;
 use super::{Head, HistPoint};
 use crate::chunk::varint::{self, Reader};
 use crate::chunk::{ChunkError, histogram};
@@ -31,18 +32,17 @@ impl Head {
         put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut out = Vec::new();
-        // Definitions first and all at once: rows refer to them.
+        // An append that was logged before the caller noted the position ends before this lock.
         let pairs = {
-            let w = self.writer.lock();
-            let idx = self.index.read();
-            varint::put(&mut out, u64::from(w.next_sid));
-            idx.table.pair_count() as u32
+            let _writer = self.writer.lock();
+            self.index.read().table.pair_count() as u32
         };
-        put(SECTION_PAIRS, &out)?;
-        out.clear();
         for id in 0..pairs {
             {
                 let idx = self.index.read();
+                if out.is_empty() {
+                    varint::put(&mut out, u64::from(id));
+                }
                 let (n, v) = idx.table.pair(id);
                 record::put_str(&mut out, n);
                 record::put_str(&mut out, v);
@@ -142,14 +142,16 @@ impl Head {
         let mut r = Reader::new(payload);
         match kind {
             SECTION_PAIRS => {
-                let mut w = self.writer.lock();
                 let mut idx = self.index.write();
-                if w.next_sid == 0 && idx.table.pair_count() == 0 {
-                    w.next_sid = r.index(1 << 32)? as u32;
-                }
+                let mut id = r.index(1 << 32)? as u32;
                 while !r.rest.is_empty() {
                     let (n, v) = (get_str(&mut r)?, get_str(&mut r)?);
-                    idx.table.intern(n, v);
+                    if n.is_empty() {
+                        idx.table.skip_lost_pairs(id + 1);
+                    } else {
+                        define_pair(&mut idx, id, n, v)?;
+                    }
+                    id += 1;
                 }
                 Ok(())
             }
@@ -159,6 +161,10 @@ impl Head {
                 while !r.rest.is_empty() {
                     let gid = r.index(1 << 31)?;
                     let mut g = Group::read(&mut r, &mut scratch)?;
+                    let newest = g.sids.iter().filter(|s| **s != u32::MAX).max();
+                    let mut w = self.writer.lock();
+                    w.next_sid = w.next_sid.max(newest.map_or(0, |s| s + 1));
+                    drop(w);
                     let mut idx = self.index.write();
                     while idx.groups.len() <= gid {
                         idx.groups.push(Arc::new(Mutex::new(Group::new())));

@@ -29,9 +29,7 @@ impl Head {
                 while !r.rest.is_empty() {
                     let id = r.index(1 << 32)? as u32;
                     let (n, v) = (record::get_str(&mut r)?, record::get_str(&mut r)?);
-                    if idx.table.intern(n, v).0 != id {
-                        return Err(ChunkError("pair id out of sequence"));
-                    }
+                    define_pair(&mut idx, id, n, v)?;
                 }
             }
             record::KIND_SERIES => {
@@ -156,6 +154,20 @@ impl Head {
         side.sparse_cut.retain(|_, l| !l.is_empty());
         side.histograms.retain(|_, l| !l.is_empty());
         side.histograms_cut.retain(|_, l| !l.is_empty());
+    }
+}
+
+/// Gives the pair its id; ids that are missing before it were in a damaged range.
+pub(super) fn define_pair(idx: &mut Index, id: u32, n: &str, v: &str) -> Result<(), ChunkError> {
+    // Damage may claim any id; a real one is close to the ones before it.
+    if id as usize > idx.table.pair_count() + (1 << 24) {
+        return Err(ChunkError("pair id out of range"));
+    }
+    idx.table.skip_lost_pairs(id);
+    if idx.table.intern(n, v).0 == id {
+        Ok(())
+    } else {
+        Err(ChunkError("pair id taken"))
     }
 }
 
