@@ -1,7 +1,10 @@
 //! Sextant: metrics, logs, alerts and dashboards in one binary.
 
 mod config;
+mod discovery;
 mod http;
+mod relabel;
+mod scrape;
 mod telemetry;
 
 fn main() {}
