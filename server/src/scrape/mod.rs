@@ -13,6 +13,9 @@
 //! `ingest.rs` (a body to a batch).
 
 mod cache;
+#[cfg(test)]
+#[path = "../../../tests/conformance/exposition.rs"]
+mod conformance;
 mod fetch;
 mod ingest;
 mod labels;
