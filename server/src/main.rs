@@ -1,10 +1,20 @@
 //! Sextant: metrics, logs, alerts and dashboards in one binary.
 
+mod api;
+mod cli;
 mod config;
 mod discovery;
 mod http;
+mod lifecycle;
 mod relabel;
 mod scrape;
 mod telemetry;
 
-fn main() {}
+/// Ingest and queries allocate and free from many threads: this allocator gives memory back and
+/// keeps the resident size near what is used.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os().collect())
+}

@@ -93,6 +93,14 @@ pub(crate) fn load_text(file: &Path, text: &str) -> Result<LoadedConfig, ConfigE
     })
 }
 
+/// Loads a rule file.
+///
+/// # Errors
+/// The first problem, with file, line and column.
+pub(crate) fn load_rules(file: &Path) -> Result<RuleFile, ConfigError> {
+    yaml::parse(file, &yaml::read(file)?)
+}
+
 fn directory_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }

@@ -27,7 +27,7 @@ pub(crate) use http_client::{
     Authorization, BasicAuth, HttpClientConfig, HttpHeader, OAuth2, ProxyConfig, TlsConfig,
     TlsVersion,
 };
-pub(crate) use load::{LoadedConfig, load, load_text};
+pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
 pub(crate) use relabel::{Pattern, RelabelAction, RelabelConfig};
 pub(crate) use remote::{
     MetadataConfig, PROTOBUF_MESSAGES, QueueConfig, RemoteReadConfig, RemoteWriteConfig,

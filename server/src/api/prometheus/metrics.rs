@@ -1,0 +1,151 @@
+//! `/metrics` and `/status/self_metrics`: this server about itself.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use hyper::HeaderMap;
+use query::regex::GoRegex;
+use serde_json::{Value, json};
+
+use crate::api::call::{Answer, Call, Reply, finish};
+use crate::api::error::ApiError;
+use crate::api::{Api, BuildInfo};
+use crate::http::Coding;
+use crate::telemetry::{Family, Kind, Sample, Suffix, process_families, write_text};
+
+/// All families, sorted by name.
+fn families(api: &Api) -> Vec<Family> {
+    let mut all = api.metrics.families();
+    all.extend(process_families(
+        api.started.as_millisecond() as f64 / 1000.0,
+    ));
+    let mut build = Family::single(
+        "prometheus_build_info",
+        "A metric with a constant '1' value labeled by version, revision, branch and toolchain from which the server was built.",
+        Kind::Gauge,
+        1.0,
+    );
+    let labels = [
+        ("branch", ""),
+        ("goarch", std::env::consts::ARCH),
+        ("goos", std::env::consts::OS),
+        ("goversion", BuildInfo::TOOLCHAIN),
+        ("revision", BuildInfo::REVISION),
+        ("tags", ""),
+        ("version", BuildInfo::VERSION),
+    ];
+    if let Some(s) = build.samples.first_mut() {
+        s.labels = labels.map(|(n, v)| (n, v.to_owned())).to_vec();
+    }
+    all.push(build);
+    if let Some(db) = api.db() {
+        let head = db.head_stats(api.tenant());
+        let gauge = |name: &str, help, v: f64| Family::single(name, help, Kind::Gauge, v);
+        let empty = head.max_t == i64::MIN;
+        let seconds = |t: i64| if empty { 0.0 } else { t as f64 / 1000.0 };
+        all.extend([
+            gauge(
+                "prometheus_tsdb_head_series",
+                "Total number of series in the head block.",
+                head.series as f64,
+            ),
+            gauge(
+                "prometheus_tsdb_head_chunks",
+                "Total number of chunks in the head block.",
+                head.chunks as f64,
+            ),
+            gauge(
+                "prometheus_tsdb_head_min_time_seconds",
+                "Minimum time bound of the head block.",
+                seconds(head.min_t),
+            ),
+            gauge(
+                "prometheus_tsdb_head_max_time_seconds",
+                "Maximum timestamp of the head block.",
+                seconds(head.max_t),
+            ),
+        ]);
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// The text of `/metrics`, also for scraping ourselves.
+pub(super) async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let mut text = String::with_capacity(64 * 1024);
+    write_text(&families(&api), &mut text);
+    let size = text.len();
+    finish(
+        Box::new(text.into_bytes()),
+        size,
+        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+        Coding::accepted(&headers),
+    )
+}
+
+/// The same as JSON in the shape of the protobuf messages.
+pub(super) async fn self_metrics(call: Call) -> Answer {
+    let pattern = call.params.get("metric_name_pattern");
+    let pattern = if pattern.is_empty() { ".*" } else { pattern };
+    let re =
+        GoRegex::anchored(pattern).map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
+    let all = families(&call.api);
+    let shown = all.iter().filter(|f| re.is_match(&f.name));
+    Ok(Reply::data(&shown.map(as_json).collect::<Vec<_>>()))
+}
+
+fn as_json(f: &Family) -> Value {
+    let number = |v: f64| {
+        if v.is_finite() {
+            json!(v)
+        } else {
+            json!(query::text::float::general(v))
+        }
+    };
+    let mut metrics: Vec<Value> = Vec::new();
+    match f.kind {
+        Kind::Counter | Kind::Gauge => {
+            for s in &f.samples {
+                metrics.push(json!({
+                    "label": label_pairs(s),
+                    f.kind.word(): { "value": number(s.value) },
+                }));
+            }
+        }
+        Kind::Histogram | Kind::Summary => {
+            let mut buckets = Vec::new();
+            let mut sum = 0.0;
+            for s in &f.samples {
+                match s.suffix {
+                    Suffix::Bucket => buckets.push(json!({
+                        "cumulativeCount": (s.value as u64).to_string(),
+                        "upperBound": s.labels.iter().find(|(n, _)| *n == "le").map_or("", |(_, v)| v),
+                    })),
+                    Suffix::Sum => sum = s.value,
+                    _ => metrics.push(json!({
+                        "label": label_pairs(s),
+                        f.kind.word(): {
+                            "sampleCount": (s.value as u64).to_string(),
+                            "sampleSum": number(sum),
+                            "bucket": std::mem::take(&mut buckets),
+                        },
+                    })),
+                }
+            }
+        }
+    }
+    json!({
+        "name": f.name,
+        "help": f.help,
+        "type": f.kind.word().to_ascii_uppercase(),
+        "metric": metrics,
+    })
+}
+
+fn label_pairs(s: &Sample) -> Vec<Value> {
+    let pairs = s.labels.iter().filter(|(n, _)| *n != "le");
+    pairs
+        .map(|(n, v)| json!({ "name": n, "value": v }))
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! The command line: words to a plan, answers to the terminal.
+//!
+//! Owns: verbs, flags, exit codes of tools, what is printed.
+//! Knows nothing of: how the plan is carried out.
+//!
+//! One verb, one file. Called through a link named `prometheus` or `promtool` the binary takes
+//! that tool's grammar, so that scripts and compose files keep working.
+
+mod check;
+mod flags;
+mod personality;
+mod prometheus;
+mod up;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::api::BuildInfo;
+use crate::lifecycle::Exit;
+
+/// Prints to standard output. A reader that has gone away is not an error.
+pub(crate) fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// Prints to standard error.
+pub(crate) fn complain(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+fn command() -> Command {
+    let file = |name: &'static str| Arg::new(name).num_args(1..).required(true);
+    Command::new("sextant")
+        .about("Metrics, logs, alerts and dashboards in one binary")
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .action(ArgAction::SetTrue)
+                .help("Prints the version"),
+        )
+        .subcommand(prometheus::command().name("prometheus"))
+        .subcommand(up::command())
+        .subcommand(
+            Command::new("check")
+                .about("Checks files and servers")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("config")
+                        .about("Checks prometheus.yml and the files it names")
+                        .arg(file("files")),
+                )
+                .subcommand(
+                    Command::new("web-config")
+                        .about("Checks web configuration files")
+                        .arg(file("files")),
+                )
+                .subcommand(
+                    Command::new("rules")
+                        .about("Checks rule files")
+                        .arg(file("files")),
+                )
+                .subcommand(check::server_command(
+                    "ready",
+                    "Asks a server whether it is ready",
+                ))
+                .subcommand(check::server_command(
+                    "healthy",
+                    "Asks a server whether it is up",
+                )),
+        )
+        .subcommand(Command::new("version").about("Prints the version"))
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let mut args = args;
+    let name = args.first().map(Path::new).and_then(Path::file_name);
+    match name.and_then(|n| n.to_str()) {
+        Some("prometheus") => args.insert(1, "prometheus".into()),
+        // promtool's verbs are ours.
+        Some("promtool") => {}
+        _ => {}
+    }
+    let matches = match command().try_get_matches_from(flags::normalise(args)) {
+        Ok(m) => m,
+        Err(e) => {
+            // Help and version are answers, everything else is a mistake.
+            let code = u8::try_from(e.exit_code()).unwrap_or(2);
+            drop(e.print());
+            return ExitCode::from(code);
+        }
+    };
+    if matches.get_flag("version") {
+        print(&version());
+        return ExitCode::SUCCESS;
+    }
+    let code = match matches.subcommand() {
+        Some(("prometheus", m)) => prometheus::run(m),
+        Some(("up", m)) => up::run(m),
+        Some(("check", m)) => check::run(m),
+        Some(("version", _)) => {
+            print(&version());
+            Exit::Ok.code()
+        }
+        _ => {
+            drop(command().print_help());
+            Exit::Start.code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// The version in the family's words.
+fn version() -> String {
+    format!(
+        "sextant, version {} (revision: {})\n  platform: {}/{}\n",
+        BuildInfo::VERSION,
+        BuildInfo::REVISION,
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
+}

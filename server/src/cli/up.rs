@@ -1,0 +1,75 @@
+//! `sextant up [DIR]`: everything there is, with defaults that need no configuration.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::flags::{self, Values};
+use super::{complain, personality, prometheus};
+use crate::lifecycle::{self, ConfigSource, Exit};
+
+/// Configuration of a server that nobody has configured: it watches itself.
+fn built_in(listen: &str) -> String {
+    format!(
+        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
+         scrape_configs:\n- job_name: sextant\n  static_configs:\n  - targets: ['{listen}']\n"
+    )
+}
+
+const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
+    start page          {url}/\n  \
+    metrics API         {url}/api/v1/query?query=up\n  \
+    remote write        {url}/api/v1/write\n  \
+    own metrics         {url}/metrics\n  \
+    health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
+
+/// The verb.
+pub(super) fn command() -> Command {
+    let c = Command::new("up")
+        .about("Starts everything on 127.0.0.1, with the files of DIR or built-in defaults")
+        .arg(
+            Arg::new("DIR")
+                .help("Folder with prometheus.yml and other files of a monitoring stack"),
+        );
+    flags::add(c, prometheus::FLAGS)
+        .mut_arg("web.listen-address", |a| a.default_value("127.0.0.1:9090"))
+        .mut_arg("storage.tsdb.path", |a| a.default_value("./data"))
+        .mut_arg("web.enable-remote-write-receiver", |a| {
+            a.default_value("true")
+        })
+        .mut_arg("web.enable-otlp-receiver", |a| a.default_value("true"))
+}
+
+/// The configuration file of a folder.
+fn find(dir: &Path) -> Result<PathBuf, String> {
+    let names = ["prometheus.yml", "prometheus.yaml"];
+    let places = [dir.to_owned(), dir.join("prometheus"), dir.join("config")];
+    let candidates = places.iter().flat_map(|d| names.map(|n| d.join(n)));
+    candidates
+        .into_iter()
+        .find(|f| f.is_file())
+        .ok_or_else(|| format!("{}: no prometheus.yml found", dir.display()))
+}
+
+/// Runs everything.
+pub(super) fn run(m: &ArgMatches) -> u8 {
+    let v = Values::new(m, prometheus::FLAGS);
+    let planned = personality::start_log(&v.text("log.level"), &v.text("log.format"))
+        .and_then(|()| prometheus::plan(&v))
+        .and_then(|mut plan| {
+            plan.config = match m.get_one::<String>("DIR") {
+                Some(dir) => ConfigSource::File(find(Path::new(dir))?),
+                None if v.given("config.file") => plan.config,
+                None => ConfigSource::Text(built_in(plan.listen.first().map_or("", |l| l))),
+            };
+            plan.announce = Some(ANNOUNCE.into());
+            Ok(plan)
+        });
+    match planned {
+        Ok(plan) => lifecycle::run(plan).code(),
+        Err(e) => {
+            complain(&format!("{e}\n"));
+            Exit::Start.code()
+        }
+    }
+}

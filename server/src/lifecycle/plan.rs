@@ -1,0 +1,119 @@
+//! What to start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::api::ServerOptions;
+use crate::config::prometheus::{LoadedConfig, load, load_text};
+use crate::config::{ByteSize, ConfigError, PromDuration};
+use crate::http::ListenerOptions;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum ConfigSource {
+    /// A file; read again on reload.
+    File(PathBuf),
+    /// Built in.
+    Text(String),
+}
+
+impl ConfigSource {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// As the loader's.
+    pub(crate) fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        match self {
+            Self::File(f) => load(f),
+            Self::Text(t) => load_text(Path::new("built-in.yml"), t),
+        }
+    }
+
+    /// The file, when there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(f) => Some(f),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// When written samples are synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WalSync {
+    /// Before they are acknowledged.
+    Always,
+    /// This often.
+    Interval(Duration),
+    /// When the system likes.
+    Off,
+}
+
+impl std::str::FromStr for WalSync {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "always" => Ok(Self::Always),
+            "off" => Ok(Self::Off),
+            _ => match s.strip_prefix("interval:").map(str::parse::<PromDuration>) {
+                Some(Ok(d)) if !d.is_zero() => Ok(Self::Interval(d.as_std())),
+                _ => Err(format!("{s:?} is none of always, interval:<duration>, off")),
+            },
+        }
+    }
+}
+
+/// Options of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StorageOptions {
+    /// Directory of the data.
+    pub(crate) dir: PathBuf,
+    /// When written samples are synced.
+    pub(crate) wal_sync: WalSync,
+    /// Whether sealed files are mapped.
+    pub(crate) mmap: bool,
+    /// How long data is kept; zero for ever.
+    pub(crate) retention_time: PromDuration,
+    /// How much of it; zero for any.
+    pub(crate) retention_size: ByteSize,
+}
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The configuration.
+    pub(crate) config: ConfigSource,
+    /// Addresses to listen on.
+    pub(crate) listen: Vec<String>,
+    /// The web configuration file.
+    pub(crate) web_config: Option<PathBuf>,
+    /// Settings of the listener.
+    pub(crate) listener: ListenerOptions,
+    /// Options of the interfaces.
+    pub(crate) options: ServerOptions,
+    /// Flags with their values, for display.
+    pub(crate) flags: BTreeMap<String, String>,
+    /// The store.
+    pub(crate) storage: StorageOptions,
+    /// How often the configuration file is looked at for changes, if at all.
+    pub(crate) auto_reload: Option<Duration>,
+    /// What to print once everything is up: `{url}` stands for our address.
+    pub(crate) announce: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sync_modes_are_read() {
+        assert_eq!("always".parse(), Ok(WalSync::Always));
+        assert_eq!("off".parse(), Ok(WalSync::Off));
+        let interval = WalSync::Interval(Duration::from_millis(100));
+        assert_eq!("interval:100ms".parse(), Ok(interval));
+        for bad in ["", "interval", "interval:0", "interval:x", "segment"] {
+            assert!(bad.parse::<WalSync>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! From a plan to a running server and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::metrics::Db;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::reload::{in_force, reload, warn_once, watch_files};
+use super::signals::{Request, Signals};
+use super::tasks::Tasks;
+use super::{Exit, Plan, StorageOptions};
+use crate::api::prometheus::router;
+use crate::api::{Api, Phase};
+use crate::http::{Guard, Listener};
+use crate::telemetry::{Gauge, Metrics};
+
+/// How long requests in progress may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How long services may take to end after that.
+const SERVICES_STOP: Duration = Duration::from_secs(30);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(plan: Plan) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("sextant")
+        .build();
+    let runtime = match runtime {
+        Ok(r) => r,
+        Err(e) => {
+            tracing::error!(error = %e, "the runtime could not be started");
+            return Exit::Start;
+        }
+    };
+    let exit = runtime.block_on(serve(plan));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit
+}
+
+/// What is needed before anything is started.
+struct Prepared {
+    api: Arc<Api>,
+    sockets: Vec<TcpListener>,
+    listener: Listener,
+    reloads: mpsc::Receiver<crate::api::ReloadRequest>,
+    quit: watch::Receiver<bool>,
+    addresses: Vec<SocketAddr>,
+}
+
+async fn prepare(plan: &Plan) -> Result<Prepared, String> {
+    let config = plan.config.load().map_err(|e| match plan.config.file() {
+        Some(f) => format!("Error loading config (--config.file={}): {e}", f.display()),
+        None => format!("built-in configuration: {e}"),
+    })?;
+    warn_once(&config);
+    let guard =
+        Guard::new(plan.web_config.as_deref()).map_err(|e| format!("web configuration: {e}"))?;
+    let mut sockets = Vec::new();
+    let mut addresses = Vec::new();
+    for address in &plan.listen {
+        let socket = bind(address)
+            .await
+            .map_err(|e| format!("listen on {address}: {e}"))?;
+        addresses.push(socket.local_addr().map_err(|e| e.to_string())?);
+        sockets.push(socket);
+    }
+    let (reload_queue, reloads) = mpsc::channel(1);
+    let (quit_sender, quit) = watch::channel(false);
+    let metrics = Arc::new(Metrics::default());
+    metrics.set(Gauge::QueriesMax, plan.options.query_concurrency as f64);
+    let config = Arc::new(config);
+    let api = Arc::new(Api::new(
+        (*config).clone(),
+        plan.options.clone(),
+        plan.flags.clone(),
+        metrics.clone(),
+        reload_queue,
+        quit_sender,
+    ));
+    in_force(&api, config);
+    let listener = Listener::new(
+        router(&api)?,
+        Arc::new(guard),
+        metrics,
+        plan.listener.clone(),
+    );
+    Ok(Prepared {
+        api,
+        sockets,
+        listener,
+        reloads,
+        quit,
+        addresses,
+    })
+}
+
+/// Binds `host:port`; an empty host means every address.
+async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(l) => Ok(l),
+            // Machines without IPv6.
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        },
+        None => TcpListener::bind(address).await,
+    }
+}
+
+async fn serve(plan: Plan) -> Exit {
+    let prepared = match prepare(&plan).await {
+        Ok(p) => p,
+        Err(e) => {
+            tracing::error!("{e}");
+            return Exit::Start;
+        }
+    };
+    let mut signals = match Signals::new() {
+        Ok(s) => s,
+        Err(e) => {
+            tracing::error!(error = %e, "signals cannot be listened to");
+            return Exit::Start;
+        }
+    };
+    let Prepared {
+        api,
+        sockets,
+        listener,
+        reloads,
+        mut quit,
+        addresses,
+    } = prepared;
+    let (http, tasks) = (Tasks::new(), Tasks::new());
+    for (socket, address) in sockets.into_iter().zip(&addresses) {
+        tracing::info!(%address, "listening");
+        let task = listener.clone().serve(socket, http.stop_signal(), DRAIN);
+        http.spawn("http", task);
+    }
+    tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
+    let storage = plan.storage.clone();
+    let opening = tokio::task::spawn_blocking(move || open(&storage));
+    let opened = tokio::select! {
+        o = opening => o,
+        request = stop_request(&mut signals, &mut quit) => {
+            tracing::warn!(reason = request, "stopped while data was being read");
+            api.set_phase(Phase::Stopping);
+            http.stop(DRAIN).await;
+            return Exit::Ok;
+        }
+    };
+    let db = match opened {
+        Ok(Ok((db, took))) => {
+            api.metrics.set(Gauge::ReplaySeconds, took.as_secs_f64());
+            Arc::new(db)
+        }
+        Ok(Err(e)) => {
+            tracing::error!(error = %e, "the store cannot be opened");
+            return Exit::Start;
+        }
+        Err(_) => return Exit::Start,
+    };
+    api.set_db(Some(db.clone()));
+    let (changed, _) = watch::channel(api.config.load_full());
+    if let Some(every) = plan.auto_reload {
+        let stop = tasks.stop_signal();
+        tasks.spawn(
+            "config watch",
+            watch_files(api.clone(), plan.config.clone(), every, stop),
+        );
+    }
+    let kept = (api.clone(), plan.config.clone());
+    tasks.spawn(
+        "reload",
+        answer_reloads(kept, changed, reloads, tasks.stop_signal()),
+    );
+    api.set_phase(Phase::Ready);
+    tell_manager(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("ready"),
+    ]);
+    tracing::info!("server is ready to receive web requests");
+    announce(&plan, &addresses);
+    let reason = run_until_stopped(&api, &mut signals, &mut quit).await;
+    tracing::info!(reason, "stopping");
+    tell_manager(&[sd_notify::NotifyState::Stopping]);
+    api.set_phase(Phase::Stopping);
+    // A second web request has no way in any more; only signals count now.
+    let (_nobody, mut never) = watch::channel(false);
+    tokio::select! {
+        () = async {
+            http.stop(DRAIN + Duration::from_secs(1)).await;
+            tasks.stop(SERVICES_STOP).await;
+        } => {}
+        again = stop_request(&mut signals, &mut never) => {
+            tracing::warn!(reason = again, "second request to stop: ending at once");
+            return Exit::Runtime;
+        }
+    }
+    api.set_db(None);
+    let closed = tokio::task::spawn_blocking(move || close(db)).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::error!("the store could not be closed properly");
+        return Exit::Runtime;
+    }
+    tracing::info!("stopped");
+    Exit::Ok
+}
+
+/// Opens the store; gives how long that took.
+fn open(storage: &StorageOptions) -> Result<(Db, Duration), String> {
+    let started = Instant::now();
+    std::fs::create_dir_all(&storage.dir).map_err(|e| format!("{}: {e}", storage.dir.display()))?;
+    Ok((Db::in_memory(), started.elapsed()))
+}
+
+/// Closes the store once nobody uses it any more.
+fn close(db: Arc<Db>) -> Result<(), String> {
+    drop(db);
+    Ok(())
+}
+
+/// Serves signals that do not stop the server; gives the reason to stop.
+async fn run_until_stopped(
+    api: &Arc<Api>,
+    signals: &mut Signals,
+    quit: &mut watch::Receiver<bool>,
+) -> &'static str {
+    loop {
+        let request = tokio::select! {
+            r = signals.next() => r,
+            _ = quit.wait_for(|q| *q) => Request::Stop("web request"),
+        };
+        match request {
+            Request::Stop(why) => return why,
+            Request::Reload => {
+                let (done, _answer) = tokio::sync::oneshot::channel();
+                // A full queue means that a reload is about to happen anyway.
+                drop(api.reload.try_send(done));
+            }
+        }
+    }
+}
+
+/// Waits for a request to stop, ignoring others.
+async fn stop_request(signals: &mut Signals, quit: &mut watch::Receiver<bool>) -> &'static str {
+    loop {
+        let request = tokio::select! {
+            r = signals.next() => r,
+            Ok(_) = quit.wait_for(|q| *q) => Request::Stop("web request"),
+        };
+        if let Request::Stop(why) = request {
+            return why;
+        }
+    }
+}
+
+async fn answer_reloads(
+    (api, source): (Arc<Api>, super::ConfigSource),
+    changed: watch::Sender<Arc<crate::config::prometheus::LoadedConfig>>,
+    mut reloads: mpsc::Receiver<crate::api::ReloadRequest>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let done = tokio::select! {
+            d = reloads.recv() => d,
+            _ = async { drop(stop.wait_for(|s| *s).await) } => return,
+        };
+        let Some(done) = done else { return };
+        tell_manager(&[sd_notify::NotifyState::Reloading]);
+        // Loading reads files and may take a moment.
+        let result = tokio::task::block_in_place(|| reload(&api, &source, &changed));
+        tell_manager(&[sd_notify::NotifyState::Ready]);
+        // The one who asked may be gone.
+        drop(done.send(result));
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell_manager(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!(error = %e, "the service manager could not be told");
+    }
+}
+
+fn announce(plan: &Plan, addresses: &[SocketAddr]) {
+    let (Some(text), Some(address)) = (&plan.announce, addresses.first()) else {
+        return;
+    };
+    let shown = if address.ip().is_unspecified() {
+        format!("http://127.0.0.1:{}", address.port())
+    } else {
+        format!("http://{address}")
+    };
+    crate::cli::print(&text.replace("{url}", &format!("{shown}{}", plan.options.route_prefix)));
+}

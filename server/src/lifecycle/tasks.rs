@@ -1,0 +1,61 @@
+//! The tasks of the server. Each is registered by name and ends before the process does.
+
+use std::future::Future;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The registry.
+pub(crate) struct Tasks {
+    set: Mutex<JoinSet<&'static str>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Tasks {
+    /// An empty registry.
+    pub(crate) fn new() -> Self {
+        Self {
+            set: Mutex::new(JoinSet::new()),
+            stop: watch::channel(false).0,
+        }
+    }
+
+    /// Becomes true when tasks have to end.
+    pub(crate) fn stop_signal(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Runs `task` until it ends by itself or, at the latest, when the process stops.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.set.lock().spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Tells all tasks to end and waits for them, at most `patience` long.
+    pub(crate) async fn stop(&self, patience: Duration) {
+        self.stop.send_replace(true);
+        let mut set = std::mem::take(&mut *self.set.lock());
+        let all = async {
+            while let Some(ended) = set.join_next().await {
+                match ended {
+                    Ok(name) => tracing::debug!(task = name, "task ended"),
+                    Err(e) => tracing::error!(error = %e, "a task ended with a panic"),
+                }
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!(
+                left = set.len(),
+                "tasks did not end in time and are dropped"
+            );
+        }
+    }
+}
