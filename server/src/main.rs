@@ -3,8 +3,11 @@
 mod api;
 mod cli;
 mod config;
+mod discovery;
 mod http;
 mod lifecycle;
+mod relabel;
+mod scrape;
 mod telemetry;
 
 /// Ingest and queries allocate and free from many threads: this allocator gives memory back and

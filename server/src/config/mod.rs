@@ -30,4 +30,4 @@ mod yaml;
 
 pub(crate) use secret::Secret;
 pub(crate) use value::{ByteSize, ConfigUrl, LabelMap, MultiMap, PromDuration};
-pub(crate) use yaml::ConfigError;
+pub(crate) use yaml::{ConfigError, parse as parse_yaml};

@@ -212,7 +212,7 @@ impl<'a> Out<'a, '_> {
         for b in &m.buckets {
             has_inf |= b.upper == f64::INFINITY;
             let le = float::format_open_metrics(b.upper);
-            let exemplar = b.exemplar.as_ref().map_or(&[][..], std::slice::from_ref);
+            let exemplar = b.exemplar.as_slice();
             self.emit(
                 "_bucket",
                 Some(("le", &le)),

@@ -606,9 +606,9 @@ fn layout(counts: &[u64], first: i64, by: u32) -> Result<(Vec<Span>, Vec<i64>), 
         match (last, spans.last_mut(), absolute.last_mut()) {
             (Some(l), _, Some(a)) if l == index => *a = a.wrapping_add(n),
             (Some(l), Some(s), _) if index - l <= 3 => {
-                for _ in l + 1..index {
-                    absolute.push(0);
-                }
+                // At most two.
+                let gap = usize::try_from(index - l - 1).unwrap_or(0);
+                absolute.resize(absolute.len() + gap, 0);
                 s.length += (index - l) as u32;
                 absolute.push(n);
             }

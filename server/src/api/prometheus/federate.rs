@@ -5,8 +5,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use engine::model::{Labels, METRIC_NAME, is_stale};
-use hyper::header::ACCEPT;
+use engine::model::{
+    CUSTOM_BUCKETS_SCHEMA, Column, FloatHistogram, Labels, METRIC_NAME, MetricType, is_stale,
+};
+use engine::wire::exposition::Format;
+use engine::wire::exposition::negotiate::negotiate;
+use engine::wire::exposition::write::{Family, Metric, MetricValue, write_end, write_family};
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{HeaderMap, StatusCode, Uri};
 
 use super::labels::{blocking, metric_name};
@@ -18,7 +23,7 @@ use crate::http::{Coding, Params, plain};
 use crate::telemetry::Counter;
 
 /// A series' newest sample.
-type Newest = (Labels, i64, f64);
+type Newest = (Labels, i64, MetricValue);
 
 /// The samples as text.
 pub(super) async fn federate(
@@ -54,13 +59,8 @@ pub(super) async fn federate(
         for matchers in &selectors {
             let found = db.select(tenant, matchers, from, now)?;
             found.scan(0..found.len(), &mut |i, column| {
-                let last = column.ts.partition_point(|t| *t <= now);
-                if let Some(last) = last.checked_sub(1)
-                    && column.ts[last] > from
-                    && !is_stale(column.values[last])
-                {
-                    let labels = found.labels(i).clone();
-                    all.push((labels, column.ts[last], column.values[last]));
+                if let Some((t, value)) = newest(&column, from, now) {
+                    all.push((found.labels(i).clone(), t, value));
                 }
                 ControlFlow::Continue(())
             })?;
@@ -80,111 +80,109 @@ pub(super) async fn federate(
         .get(ACCEPT)
         .and_then(|v| v.to_str().ok())
         .unwrap_or("");
-    let utf8 = accept.contains("escaping=allow-utf-8");
+    let offer = negotiate(accept, &[Format::Protobuf, Format::Text]);
     let config = api.config.load();
     let external: Vec<(&str, &str)> = config.document.global.external_labels.iter().collect();
-    let mut text = String::new();
-    write(&samples, &external, utf8, &mut text);
-    let content_type = if utf8 {
-        "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
-    } else {
-        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
-    };
-    let size = text.len();
-    finish(
-        Box::new(text.into_bytes()),
+    let mut out = Vec::new();
+    for family in families(samples, &external) {
+        write_family(&offer, &family, &mut out);
+    }
+    write_end(&offer, &mut out);
+    let size = out.len();
+    let mut r = finish(
+        Box::new(out),
         size,
-        content_type,
+        "text/plain",
         Coding::accepted(&headers),
-    )
+    );
+    if let Ok(v) = offer.content_type().parse() {
+        r.headers_mut().insert(CONTENT_TYPE, v);
+    }
+    r
 }
 
-/// Every character that classic names do not have becomes an underscore.
-fn underscored(name: &str, colons: bool) -> String {
-    let fits = |i: usize, c: char| {
-        c == '_' || c.is_ascii_alphabetic() || (colons && c == ':') || (i > 0 && c.is_ascii_digit())
+/// The newest point in `(from, now]`, unless it marks the end of the series.
+fn newest(column: &Column<'_>, from: i64, now: i64) -> Option<(i64, MetricValue)> {
+    let last = column.ts.partition_point(|t| *t <= now).checked_sub(1);
+    let float = last.map(|i| (column.ts[i], column.values[i]));
+    let until = column.histograms.partition_point(|h| h.t <= now);
+    let histogram = until.checked_sub(1).map(|i| &column.histograms[i]);
+    let (t, value, stale) = match (float, histogram) {
+        (f, Some(h)) if f.is_none_or(|(t, _)| t < h.t) => {
+            (h.t, histogram_value(&h.h), is_stale(h.h.sum))
+        }
+        (Some((t, v)), _) => (t, MetricValue::Number(v), is_stale(v)),
+        (None, _) => return None,
     };
-    let each = name
-        .chars()
-        .enumerate()
-        .map(|(i, c)| if fits(i, c) { c } else { '_' });
-    each.collect()
+    (t > from && !stale).then_some((t, value))
 }
 
-fn is_classic(name: &str, colons: bool) -> bool {
-    !name.is_empty() && underscored(name, colons) == name
+/// Histograms with custom buckets go out as classic ones.
+fn histogram_value(h: &FloatHistogram) -> MetricValue {
+    if h.schema != CUSTOM_BUCKETS_SCHEMA {
+        return MetricValue::Native(h.clone().into_stored());
+    }
+    let mut counts = vec![0.0; h.custom_values.len() + 1];
+    let (mut index, mut values) = (0i64, h.positive.iter());
+    for span in &h.positive_spans {
+        index += i64::from(span.offset);
+        for v in values.by_ref().take(span.length as usize) {
+            if let Some(c) = usize::try_from(index).ok().and_then(|i| counts.get_mut(i)) {
+                *c = *v;
+            }
+            index += 1;
+        }
+    }
+    let mut cumulative = 0.0;
+    let bounds = h.custom_values.iter().copied().chain([f64::INFINITY]);
+    let buckets = bounds.zip(&counts).map(|(bound, c)| {
+        cumulative += c;
+        (bound, cumulative as u64, None)
+    });
+    MetricValue::Histogram {
+        buckets: buckets.collect(),
+        count: h.count as u64,
+        sum: h.sum,
+    }
 }
 
-fn write(samples: &[Newest], external: &[(&str, &str)], utf8: bool, out: &mut String) {
-    let mut family = None;
-    for (labels, t, v) in samples {
-        let name = metric_name(labels);
+/// Groups samples (sorted by name) by metric and completes their labels. The writer leaves out
+/// empty labels, so `instance=""` is not among them; a scraper with `honor_labels` reads the
+/// same.
+fn families(samples: Vec<Newest>, external: &[(&str, &str)]) -> Vec<Family> {
+    let mut out: Vec<Family> = Vec::new();
+    for (labels, t, value) in samples {
+        let name = metric_name(&labels).to_owned();
         if name.is_empty() {
             continue;
         }
-        let shown = if utf8 {
-            name.to_owned()
-        } else {
-            underscored(name, true)
+        let kind = match value {
+            MetricValue::Number(_) | MetricValue::Summary { .. } => MetricType::Unknown,
+            MetricValue::Histogram { .. } | MetricValue::Native(_) => MetricType::Histogram,
         };
-        let quoted = !is_classic(&shown, true);
-        if family != Some(name) {
-            family = Some(name);
-            out.push_str("# TYPE ");
-            if quoted {
-                query::text::quote::quote_into(out, &shown);
-            } else {
-                out.push_str(&shown);
-            }
-            out.push_str(" untyped\n");
+        if out.last().is_none_or(|f| f.name != name || f.kind != kind) {
+            out.push(Family {
+                name,
+                help: String::new(),
+                unit: String::new(),
+                kind,
+                metrics: Vec::new(),
+            });
         }
         let mut pairs: Vec<(&str, &str)> =
             labels.iter().filter(|(n, _)| *n != METRIC_NAME).collect();
-        for (n, v) in external.iter().chain(&[("instance", "")]) {
-            if !pairs.iter().any(|(have, _)| have == n) {
+        for (n, v) in external {
+            if labels.get(n).is_none() {
                 pairs.push((n, v));
             }
         }
-        pairs.sort_unstable();
-        if !quoted {
-            out.push_str(&shown);
+        let t = Some(t);
+        let labels = Labels::from_pairs(pairs);
+        if let Some(f) = out.last_mut() {
+            f.metrics.push(Metric { labels, t, value });
         }
-        out.push('{');
-        if quoted {
-            query::text::quote::quote_into(out, &shown);
-            out.push(',');
-        }
-        for (i, (n, v)) in pairs.iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            let n = if utf8 {
-                (*n).to_owned()
-            } else {
-                underscored(n, false)
-            };
-            if is_classic(&n, false) {
-                out.push_str(&n);
-            } else {
-                query::text::quote::quote_into(out, &n);
-            }
-            out.push_str("=\"");
-            for c in v.chars() {
-                match c {
-                    '\\' => out.push_str("\\\\"),
-                    '"' => out.push_str("\\\""),
-                    '\n' => out.push_str("\\n"),
-                    c => out.push(c),
-                }
-            }
-            out.push('"');
-        }
-        out.push_str("} ");
-        query::text::float::write_general(out, *v);
-        out.push(' ');
-        out.push_str(&t.to_string());
-        out.push('\n');
     }
+    out
 }
 
 #[cfg(test)]
@@ -194,26 +192,24 @@ mod tests {
     #[test]
     fn families_are_grouped_and_labels_completed() {
         let l = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.to_vec());
-        let samples = [
-            (l(&[("__name__", "a.b"), ("x", "1\"")]), 5, 1.5),
+        let n = MetricValue::Number;
+        let samples = vec![
+            (l(&[("__name__", "a.b"), ("x", "1\"")]), 5, n(1.5)),
             (
                 l(&[("__name__", "c"), ("instance", "i"), ("dc", "own")]),
                 6,
-                2.0,
+                n(2.0),
             ),
         ];
-        let mut out = String::new();
-        write(&samples, &[("dc", "eu")], false, &mut out);
+        let all = families(samples, &[("dc", "eu")]);
+        let mut out = Vec::new();
+        for f in &all {
+            write_family(&negotiate("", &[Format::Text]), f, &mut out);
+        }
         assert_eq!(
-            out,
-            "# TYPE a_b untyped\na_b{dc=\"eu\",instance=\"\",x=\"1\\\"\"} 1.5 5\n\
+            String::from_utf8(out).unwrap(),
+            "# TYPE a_b untyped\na_b{dc=\"eu\",x=\"1\\\"\"} 1.5 5\n\
              # TYPE c untyped\nc{dc=\"own\",instance=\"i\"} 2 6\n"
-        );
-        out.clear();
-        write(&samples[..1], &[], true, &mut out);
-        assert_eq!(
-            out,
-            "# TYPE \"a.b\" untyped\n{\"a.b\",instance=\"\",x=\"1\\\"\"} 1.5 5\n"
         );
     }
 }

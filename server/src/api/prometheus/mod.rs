@@ -13,6 +13,8 @@ mod metadata;
 mod metrics;
 mod notifications;
 mod openapi;
+mod otlp;
+mod read;
 mod rules;
 mod selector;
 mod status;
@@ -69,6 +71,8 @@ const ROUTES: &[&str] = &[
     "/api/v1/admin/tsdb/delete_series",
     "/api/v1/admin/tsdb/clean_tombstones",
     "/api/v1/write",
+    "/api/v1/read",
+    "/api/v1/otlp/v1/metrics",
 ];
 
 fn api_v1() -> Router<Arc<Api>> {
@@ -107,6 +111,8 @@ fn api_v1() -> Router<Arc<Api>> {
             post_or_put(admin::clean_tombstones),
         )
         .route("/write", axum_post(write::write))
+        .route("/read", axum_post(read::read))
+        .route("/otlp/v1/metrics", axum_post(otlp::write))
 }
 
 /// All routes, behind the gate.

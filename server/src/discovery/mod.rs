@@ -1,0 +1,328 @@
+//! Service discovery: where targets come from.
+//!
+//! Owns: the discovery kinds (one file each), and the manager that runs them and hands their
+//! target groups on.
+//! Knows nothing of: what is done with targets, relabelling, scraping.
+//!
+//! Invariants
+//! - A kind that fails keeps what it found before.
+//! - A job's groups are handed on at once when they are first known, then at most every five
+//!   seconds.
+//! - A reload leaves jobs alone whose discovery did not change.
+
+mod dns;
+mod file;
+mod http;
+
+pub(crate) use http::error_text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::model::{Labels, LabelsBuilder};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::config::prometheus::{DiscoveryConfigs, StaticConfig};
+
+/// Label that holds a target's address.
+pub(crate) const ADDRESS: &str = "__address__";
+
+/// Shortest time between two hand-overs of a job.
+const THROTTLE: Duration = Duration::from_secs(5);
+/// Messages of one job's kinds that wait to be merged.
+const QUEUE: usize = 64;
+
+/// Targets that were found together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TargetGroup {
+    /// Where: unique within the kind's section.
+    pub(crate) source: String,
+    /// Labels of each target, with `__address__`.
+    pub(crate) targets: Vec<Labels>,
+    /// Labels of all of them.
+    pub(crate) labels: Labels,
+}
+
+impl TargetGroup {
+    /// A group of addresses, as configuration and target files write it.
+    pub(crate) fn from_static(source: String, c: &StaticConfig, extra: &[(&str, &str)]) -> Self {
+        let mut labels = LabelsBuilder::new();
+        for (n, v) in c.labels.iter().chain(extra.iter().copied()) {
+            labels.set(n, v);
+        }
+        Self {
+            source,
+            targets: c
+                .targets
+                .iter()
+                .map(|a| Labels::from_pairs([(ADDRESS, a.as_str())]))
+                .collect(),
+            labels: labels.build(),
+        }
+    }
+}
+
+/// Receives all groups of a job.
+pub(crate) trait GroupSink: Send + Sync + 'static {
+    /// `groups` replace what was handed over for `job` before.
+    fn update(&self, job: &str, groups: Vec<TargetGroup>);
+}
+
+/// What one kind found: all its groups, in place of those before.
+struct Found {
+    section: usize,
+    groups: Vec<TargetGroup>,
+}
+
+/// Where a kind reports to.
+#[derive(Clone)]
+struct Reporter {
+    section: usize,
+    tx: mpsc::Sender<Found>,
+}
+
+impl Reporter {
+    /// False when nobody listens any more.
+    async fn report(&self, groups: Vec<TargetGroup>) -> bool {
+        let found = Found {
+            section: self.section,
+            groups,
+        };
+        self.tx.send(found).await.is_ok()
+    }
+}
+
+/// Ends its tasks when dropped.
+#[derive(Default)]
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for t in &self.0 {
+            t.abort();
+        }
+    }
+}
+
+struct Job {
+    configs: DiscoveryConfigs,
+    _tasks: Tasks,
+}
+
+/// Runs the discovery of all jobs.
+pub(crate) struct Manager {
+    sink: Arc<dyn GroupSink>,
+    jobs: Mutex<BTreeMap<String, Job>>,
+}
+
+impl Manager {
+    /// A manager without jobs.
+    pub(crate) fn new(sink: Arc<dyn GroupSink>) -> Self {
+        Self {
+            sink,
+            jobs: Mutex::default(),
+        }
+    }
+
+    /// Runs exactly `wanted`. Must be called within a runtime.
+    pub(crate) fn apply(&self, wanted: impl IntoIterator<Item = (String, DiscoveryConfigs)>) {
+        let wanted: BTreeMap<String, DiscoveryConfigs> = wanted.into_iter().collect();
+        let mut jobs = self.jobs.lock();
+        jobs.retain(|name, job| wanted.get(name) == Some(&job.configs));
+        for (name, configs) in wanted {
+            if jobs.contains_key(&name) {
+                continue;
+            }
+            for kind in &configs.unsupported {
+                tracing::warn!(job = %name, kind, "this kind of service discovery has no effect");
+            }
+            let tasks = start(&name, &configs, Arc::clone(&self.sink));
+            jobs.insert(
+                name,
+                Job {
+                    configs,
+                    _tasks: tasks,
+                },
+            );
+        }
+    }
+
+    /// Hands the current groups of every job over again, for a sink that was rebuilt.
+    pub(crate) fn stop(&self) {
+        self.jobs.lock().clear();
+    }
+}
+
+fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
+    let (tx, rx) = mpsc::channel(QUEUE);
+    let mut tasks = Tasks::default();
+    let statics: Vec<TargetGroup> = c
+        .static_configs
+        .iter()
+        .enumerate()
+        .map(|(i, s)| TargetGroup::from_static(i.to_string(), s, &[]))
+        .collect();
+    let mut section = 0;
+    let mut reporter = || {
+        section += 1;
+        Reporter {
+            section,
+            tx: tx.clone(),
+        }
+    };
+    for c in &c.file {
+        tasks.0.push(tokio::spawn(file::run(c.clone(), reporter())));
+    }
+    for c in &c.http {
+        tasks.0.push(tokio::spawn(http::run(c.clone(), reporter())));
+    }
+    for c in &c.dns {
+        tasks.0.push(tokio::spawn(dns::run(c.clone(), reporter())));
+    }
+    for (kind, n) in [
+        ("kubernetes_sd_configs", c.kubernetes.len()),
+        ("docker_sd_configs", c.docker.len()),
+        ("consul_sd_configs", c.consul.len()),
+    ] {
+        if n > 0 {
+            tracing::warn!(
+                job,
+                kind,
+                "this kind of service discovery is not available yet"
+            );
+        }
+    }
+    let merge = merge(job.to_owned(), statics, rx, sink);
+    tasks.0.push(tokio::spawn(merge));
+    tasks
+}
+
+/// Merges the kinds of one job and hands them on, throttled.
+async fn merge(
+    job: String,
+    statics: Vec<TargetGroup>,
+    mut rx: mpsc::Receiver<Found>,
+    sink: Arc<dyn GroupSink>,
+) {
+    let mut sections: BTreeMap<usize, Vec<TargetGroup>> = BTreeMap::new();
+    sections.insert(0, statics);
+    let all = |s: &BTreeMap<usize, Vec<TargetGroup>>| s.values().flatten().cloned().collect();
+    sink.update(&job, all(&sections));
+    while let Some(found) = rx.recv().await {
+        let mut changed = take(&mut sections, found);
+        while let Ok(more) = rx.try_recv() {
+            changed |= take(&mut sections, more);
+        }
+        if changed {
+            sink.update(&job, all(&sections));
+            tokio::time::sleep(THROTTLE).await;
+        }
+    }
+}
+
+/// True when that changes anything.
+fn take(sections: &mut BTreeMap<usize, Vec<TargetGroup>>, found: Found) -> bool {
+    if sections.get(&found.section) == Some(&found.groups) {
+        return false;
+    }
+    sections.insert(found.section, found.groups);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::prometheus::{FileSdConfig, HttpSdConfig};
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(String, Vec<TargetGroup>)>>);
+    impl GroupSink for Seen {
+        fn update(&self, job: &str, groups: Vec<TargetGroup>) {
+            self.0.lock().push((job.to_owned(), groups));
+        }
+    }
+
+    async fn wait_for(seen: &Seen, what: impl Fn(&[TargetGroup]) -> bool) -> Vec<TargetGroup> {
+        for _ in 0..200 {
+            if let Some((_, g)) = seen.0.lock().last().filter(|(_, g)| what(g)) {
+                return g.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not seen: {:?}", seen.0.lock());
+    }
+
+    #[tokio::test]
+    async fn static_and_file_targets_are_merged_and_broken_files_keep_theirs() {
+        let dir = std::env::temp_dir().join(format!("sextant-sd-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("a.yml");
+        std::fs::write(&path, "- targets: ['h:1', 'h:2']\n  labels: {env: x}\n").unwrap();
+        let seen = Arc::new(Seen::default());
+        let m = Manager::new(seen.clone());
+        let configs = DiscoveryConfigs {
+            static_configs: vec![StaticConfig {
+                targets: vec!["s:1".into()],
+                ..StaticConfig::default()
+            }],
+            file: vec![FileSdConfig {
+                files: vec![dir.join("*.yml").display().to_string()],
+                ..FileSdConfig::default()
+            }],
+            ..DiscoveryConfigs::default()
+        };
+        m.apply([("j".to_owned(), configs.clone())]);
+        let groups = wait_for(&seen, |g| g.len() == 2).await;
+        assert_eq!(groups[1].targets.len(), 2);
+        assert_eq!(groups[1].labels.get("env"), Some("x"));
+        assert_eq!(
+            groups[1].labels.get("__meta_filepath"),
+            Some(path.display().to_string().as_str())
+        );
+        let updates = seen.0.lock().len();
+        std::fs::write(&path, "- targets: [\n").unwrap();
+        // An equal configuration changes nothing.
+        m.apply([("j".to_owned(), configs)]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(seen.0.lock().len(), updates);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_is_asked() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/sd", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            while let Ok((mut s, _)) = listener.accept().await {
+                let mut buf = [0u8; 4096];
+                let n = s.read(&mut buf).await.unwrap();
+                let request = String::from_utf8_lossy(&buf[..n]).to_lowercase();
+                assert!(request.contains("x-prometheus-refresh-interval-seconds: 60"));
+                let body = r#"[{"targets":["h:9"],"labels":{"a":"b"}}]"#;
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                s.write_all(head.as_bytes()).await.unwrap();
+            }
+        });
+        let seen = Arc::new(Seen::default());
+        let m = Manager::new(seen.clone());
+        let yaml: HttpSdConfig = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+        m.apply([(
+            "j".to_owned(),
+            DiscoveryConfigs {
+                http: vec![yaml],
+                ..DiscoveryConfigs::default()
+            },
+        )]);
+        let groups = wait_for(&seen, |g| !g.is_empty()).await;
+        assert_eq!(groups[0].targets[0].get(ADDRESS), Some("h:9"));
+        assert_eq!(groups[0].labels.get("__meta_url"), Some(url.as_str()));
+        server.abort();
+    }
+}

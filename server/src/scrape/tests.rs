@@ -1,0 +1,205 @@
+//! Bodies through the ingest, with a store that writes down what it is given.
+
+use std::collections::BTreeMap;
+
+use engine::metrics::{AppendError, Appended};
+use engine::model::{Labels, LabelsSource, WriteBatch, is_stale};
+use engine::wire::exposition::{Format, Options, format_float};
+use parking_lot::Mutex;
+
+use super::Appender;
+use super::ingest::{Body, Ingest, Limits, Outcomes};
+use super::labels::Rules;
+use crate::relabel::Relabel;
+
+#[derive(Default)]
+struct Store(Mutex<Vec<String>>);
+
+impl Appender for Store {
+    fn key_secret(&self) -> u64 {
+        3
+    }
+    fn append(
+        &self,
+        batch: &WriteBatch,
+        labels: &dyn LabelsSource,
+        _: i64,
+    ) -> Result<Appended, AppendError> {
+        let mut out = self.0.lock();
+        for s in &batch.series {
+            let mut pairs = Vec::new();
+            labels.collect(s.labels, &mut pairs).unwrap();
+            let l = Labels::from_pairs(pairs);
+            let name = l.metric_name().unwrap_or("").to_owned();
+            for p in batch.samples_of(s) {
+                let v = if is_stale(p.v) {
+                    "stale".to_owned()
+                } else {
+                    format_float(p.v)
+                };
+                if name != "scrape_duration_seconds" {
+                    out.push(format!("{name} {v} @{}", p.t));
+                }
+            }
+            for h in batch.extra_of(s).map_or(&[][..], |e| &e.histograms) {
+                let stale = if h.h.is_stale() { " stale" } else { "" };
+                out.push(format!("{name} histogram{stale} @{}", h.t));
+            }
+        }
+        Ok(Appended::default())
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        honor_timestamps: true,
+        track_timestamps_staleness: false,
+        sample_limit: 0,
+        bucket_limit: 0,
+        max_schema: 8,
+        options: Options::default(),
+        extra_reports: false,
+        timeout_seconds: 10.0,
+    }
+}
+
+fn ingest(limits: Limits) -> Ingest {
+    let rules = Rules {
+        target: Labels::from_pairs([("job", "j")]),
+        honor_labels: false,
+        relabel: Relabel::default(),
+        legacy_names: false,
+        label_limit: 0,
+        name_length_limit: 0,
+        value_length_limit: 0,
+    };
+    Ingest::new(rules, limits, 3)
+}
+
+fn scrape(i: &mut Ingest, store: &Store, body: Result<&str, &str>, t: i64) -> Outcomes {
+    let body = body
+        .map(|b| Body {
+            format: Format::Text,
+            bytes: b.as_bytes(),
+        })
+        .map_err(str::to_owned);
+    i.scrape(body, 0.0, t, &mut BTreeMap::new(), store, || 0.5)
+        .unwrap()
+}
+
+/// What was stored since the last call, report series left out.
+fn taken(store: &Store) -> Vec<String> {
+    let all = std::mem::take(&mut *store.0.lock());
+    all.into_iter()
+        .filter(|l| !l.starts_with("scrape_"))
+        .collect()
+}
+
+#[test]
+fn a_series_that_vanishes_is_marked_once() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1\nb 2\n"), 10);
+    assert_eq!(taken(&store), ["a 1 @10", "b 2 @10", "up 1 @10"]);
+    scrape(&mut i, &store, Ok("a 3\n"), 20);
+    assert_eq!(taken(&store), ["a 3 @20", "b stale @20", "up 1 @20"]);
+    scrape(&mut i, &store, Ok("a 3\n"), 30);
+    assert_eq!(taken(&store), ["a 3 @30", "up 1 @30"]);
+    // It may come back, in another order.
+    scrape(&mut i, &store, Ok("b 1\na 4\n"), 40);
+    assert_eq!(taken(&store), ["b 1 @40", "a 4 @40", "up 1 @40"]);
+    assert_eq!(i.cached(), 2);
+}
+
+#[test]
+fn a_failed_scrape_ends_everything_and_stores_nothing() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1\n"), 10);
+    taken(&store);
+    let o = scrape(&mut i, &store, Ok("a 2\nnew 1\nbroken\n"), 20);
+    assert!(o.error.is_some());
+    assert_eq!(taken(&store), ["a stale @20", "up 0 @20"]);
+    scrape(&mut i, &store, Err("connection refused"), 30);
+    assert_eq!(taken(&store), ["up 0 @30"]);
+    scrape(&mut i, &store, Ok("a 5\n"), 40);
+    assert_eq!(taken(&store), ["a 5 @40", "up 1 @40"]);
+}
+
+#[test]
+fn stated_timestamps_are_kept_and_not_tracked() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1 5\n"), 10);
+    assert_eq!(taken(&store), ["a 1 @5", "up 1 @10"]);
+    scrape(&mut i, &store, Ok(""), 20);
+    assert_eq!(taken(&store), ["up 1 @20"]);
+    let mut l = limits();
+    l.track_timestamps_staleness = true;
+    let mut i = ingest(l);
+    scrape(&mut i, &store, Ok("a 1 5\n"), 10);
+    taken(&store);
+    scrape(&mut i, &store, Ok(""), 20);
+    assert_eq!(taken(&store), ["a stale @20", "up 1 @20"]);
+    let mut l = limits();
+    l.honor_timestamps = false;
+    let mut i = ingest(l);
+    scrape(&mut i, &store, Ok("a 1 5\n"), 10);
+    assert_eq!(taken(&store), ["a 1 @10", "up 1 @10"]);
+}
+
+#[test]
+fn the_sample_limit_counts_everything_and_stores_nothing() {
+    let mut l = limits();
+    l.sample_limit = 2;
+    let (store, mut i) = (Store::default(), ingest(l));
+    let o = scrape(&mut i, &store, Ok("a 1\nb 2\nc 3\nd 4\n"), 10);
+    assert_eq!(o.error.as_deref(), Some("sample limit exceeded"));
+    assert_eq!(o.scraped, 4);
+    assert_eq!(taken(&store), ["up 0 @10"]);
+    let o = scrape(&mut i, &store, Ok("a 1\nb 2\n"), 20);
+    assert_eq!(o.error, None);
+    assert_eq!(taken(&store), ["a 1 @20", "b 2 @20", "up 1 @20"]);
+}
+
+#[test]
+fn duplicates_keep_the_first_value() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1\na 2\n"), 10);
+    assert_eq!(taken(&store), ["a 1 @10", "up 1 @10"]);
+}
+
+#[test]
+fn a_target_that_is_gone_ends_its_reports_too() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1\n"), 10);
+    taken(&store);
+    i.end(20, &store).unwrap();
+    assert_eq!(taken(&store), ["a stale @20", "up stale @20"]);
+}
+
+#[test]
+fn converted_histograms_end_as_histograms() {
+    let mut l = limits();
+    l.options.convert_to_nhcb = true;
+    let (store, mut i) = (Store::default(), ingest(l));
+    let body =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n";
+    scrape(&mut i, &store, Ok(body), 10);
+    assert_eq!(taken(&store), ["h histogram @10", "up 1 @10"]);
+    scrape(&mut i, &store, Ok(""), 20);
+    assert_eq!(taken(&store), ["h histogram stale @20", "up 1 @20"]);
+}
+
+#[test]
+fn entries_that_died_are_swept() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    for round in 0..20 {
+        let body: String = (0..200)
+            .map(|n| format!("m{{a=\"{round}_{n}\"}} 1\n"))
+            .collect();
+        scrape(&mut i, &store, Ok(&body), round);
+    }
+    assert!(i.cached() <= 1600, "{}", i.cached());
+    taken(&store);
+    scrape(&mut i, &store, Ok(""), 100);
+    let stale = taken(&store).iter().filter(|l| l.contains("stale")).count();
+    assert_eq!(stale, 200);
+}
