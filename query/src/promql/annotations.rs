@@ -21,7 +21,14 @@ pub enum Level {
 enum Detail {
     None,
     /// Classic histogram buckets that were lifted.
-    Monotonicity { min_t: i64, max_t: i64, min_bucket: f64, max_bucket: f64, max_diff: f64, count: u64 },
+    Monotonicity {
+        min_t: i64,
+        max_t: i64,
+        min_bucket: f64,
+        max_bucket: f64,
+        max_diff: f64,
+        count: u64,
+    },
     /// Number of repetitions.
     Count(u64),
 }
@@ -41,13 +48,23 @@ impl Annotation {
     /// A warning; `text` without the prefix.
     pub(crate) fn warning(span: Span, text: impl std::fmt::Display) -> Self {
         let text = format!("PromQL warning: {text}");
-        Self { level: Level::Warning, span, text, detail: Detail::None }
+        Self {
+            level: Level::Warning,
+            span,
+            text,
+            detail: Detail::None,
+        }
     }
 
     /// An info; `text` without the prefix.
     pub(crate) fn info(span: Span, text: impl std::fmt::Display) -> Self {
         let text = format!("PromQL info: {text}");
-        Self { level: Level::Info, span, text, detail: Detail::None }
+        Self {
+            level: Level::Info,
+            span,
+            text,
+            detail: Detail::None,
+        }
     }
 
     /// The text as the API gives it, ending in ` (line:column)` within `query`.
@@ -55,7 +72,14 @@ impl Annotation {
     pub fn render(&self, query: &str) -> String {
         let at = self.span.position_in(query);
         match &self.detail {
-            Detail::Monotonicity { min_t, max_t, min_bucket, max_bucket, max_diff, count } => format!(
+            Detail::Monotonicity {
+                min_t,
+                max_t,
+                min_bucket,
+                max_bucket,
+                max_diff,
+                count,
+            } => format!(
                 "{}, from buckets {} to {}, with a max diff of {}, over {count} samples from {} to {} ({at})",
                 self.text,
                 float::general(*min_bucket),
@@ -72,7 +96,8 @@ impl Annotation {
 
 /// Whole seconds in UTC.
 fn rfc3339(t_ms: i64) -> String {
-    jiff::Timestamp::from_second(t_ms / 1000).map_or_else(|_| format!("{}", t_ms / 1000), |t| t.to_string())
+    jiff::Timestamp::from_second(t_ms / 1000)
+        .map_or_else(|_| format!("{}", t_ms / 1000), |t| t.to_string())
 }
 
 /// The annotations of a query.
@@ -99,10 +124,17 @@ impl Annotations {
     pub fn render(&self, query: &str, max: usize) -> (Vec<String>, Vec<String>) {
         let texts = |level: Level, word: &str| {
             let all: Vec<&Annotation> = self.iter().filter(|a| a.level == level).collect();
-            let keep = if max == 0 { all.len() } else { all.len().min(max) };
+            let keep = if max == 0 {
+                all.len()
+            } else {
+                all.len().min(max)
+            };
             let mut out: Vec<String> = all[..keep].iter().map(|a| a.render(query)).collect();
             if keep < all.len() {
-                out.push(format!("{} more {word} annotations omitted", all.len() - keep));
+                out.push(format!(
+                    "{} more {word} annotations omitted",
+                    all.len() - keep
+                ));
             }
             out
         };
@@ -113,8 +145,22 @@ impl Annotations {
         if let Some(old) = self.by_text.get_mut(&new.text) {
             match (&mut new.detail, &old.detail) {
                 (
-                    Detail::Monotonicity { min_t, max_t, min_bucket, max_bucket, max_diff, count },
-                    Detail::Monotonicity { min_t: a, max_t: b, min_bucket: c, max_bucket: d, max_diff: e, count: n },
+                    Detail::Monotonicity {
+                        min_t,
+                        max_t,
+                        min_bucket,
+                        max_bucket,
+                        max_diff,
+                        count,
+                    },
+                    Detail::Monotonicity {
+                        min_t: a,
+                        max_t: b,
+                        min_bucket: c,
+                        max_bucket: d,
+                        max_diff: e,
+                        count: n,
+                    },
                 ) => {
                     *min_t = (*min_t).min(*a);
                     *max_t = (*max_t).max(*b);
@@ -142,7 +188,10 @@ impl Annotations {
 
     pub(crate) fn mixed_floats_histograms(&mut self, metric: &str, span: Span) {
         let name = quote(metric);
-        self.warn(span, format_args!("encountered a mix of histograms and floats for metric name {name}"));
+        self.warn(
+            span,
+            format_args!("encountered a mix of histograms and floats for metric name {name}"),
+        );
     }
 
     pub(crate) fn mixed_schemas(&mut self, metric: &str, span: Span) {
@@ -156,20 +205,38 @@ impl Annotations {
     }
 
     pub(crate) fn not_counter(&mut self, metric: &str, span: Span) {
-        self.warn(span, format_args!("this native histogram metric is not a counter: {}", quote(metric)));
+        self.warn(
+            span,
+            format_args!(
+                "this native histogram metric is not a counter: {}",
+                quote(metric)
+            ),
+        );
     }
 
     pub(crate) fn not_gauge(&mut self, metric: &str, span: Span) {
-        self.warn(span, format_args!("this native histogram metric is not a gauge: {}", quote(metric)));
+        self.warn(
+            span,
+            format_args!(
+                "this native histogram metric is not a gauge: {}",
+                quote(metric)
+            ),
+        );
     }
 
     /// `operation` is `addition`, `subtraction` or `aggregation`.
     pub(crate) fn bounds_reconciled(&mut self, operation: &str, span: Span) {
-        self.info(span, format_args!("mismatched custom buckets were reconciled during {operation}"));
+        self.info(
+            span,
+            format_args!("mismatched custom buckets were reconciled during {operation}"),
+        );
     }
 
     pub(crate) fn reset_collision(&mut self, operation: &str, span: Span) {
-        self.warn(span, format_args!("conflicting counter resets during histogram {operation}"));
+        self.warn(
+            span,
+            format_args!("conflicting counter resets during histogram {operation}"),
+        );
     }
 
     pub(crate) fn histograms_in_mixed_range(&mut self, metric: &str, span: Span) {
@@ -183,19 +250,27 @@ impl Annotations {
     }
 
     pub(crate) fn histogram_ignored(&mut self, aggregation: &str, span: Span) {
-        self.info(span, format_args!("ignored histogram in {aggregation} aggregation"));
+        self.info(
+            span,
+            format_args!("ignored histogram in {aggregation} aggregation"),
+        );
     }
 
     pub(crate) fn invalid_quantile(&mut self, q: f64, span: Span) {
         let q = float::general(q);
-        self.warn(span, format_args!("quantile value should be between 0 and 1, got {q}"));
+        self.warn(
+            span,
+            format_args!("quantile value should be between 0 and 1, got {q}"),
+        );
     }
 
     pub(crate) fn start_time_overlap(&mut self, metric: &str, span: Span) {
         let name = quote(metric);
         let mut a = Annotation::warning(
             span,
-            format_args!("sample has start time that overlaps with previous sample timestamp for metric {name}"),
+            format_args!(
+                "sample has start time that overlaps with previous sample timestamp for metric {name}"
+            ),
         );
         a.detail = Detail::Count(1);
         self.add(a);
@@ -230,5 +305,9 @@ impl Annotations {
 
 /// ` for metric name "m"`, or nothing when the name is not known.
 pub(crate) fn for_metric(metric: &str) -> String {
-    if metric.is_empty() { String::new() } else { format!(" for metric name {}", quote(metric)) }
+    if metric.is_empty() {
+        String::new()
+    } else {
+        format!(" for metric name {}", quote(metric))
+    }
 }

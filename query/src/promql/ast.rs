@@ -18,7 +18,10 @@ impl Span {
     /// From `start` of the first to `end` of the last.
     #[must_use]
     pub fn to(self, last: Self) -> Self {
-        Self { start: self.start, end: last.end }
+        Self {
+            start: self.start,
+            end: last.end,
+        }
     }
 
     /// `line:column`, both from 1, columns in bytes; `unknown position` for an empty text.
@@ -126,7 +129,10 @@ impl BinOp {
     /// `== != < <= > >=`.
     #[must_use]
     pub fn is_comparison(self) -> bool {
-        matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
+        matches!(
+            self,
+            Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge
+        )
     }
 
     /// `and or unless`.
@@ -192,7 +198,12 @@ impl AggOp {
     pub fn has_param(self) -> bool {
         matches!(
             self,
-            Self::Topk | Self::Bottomk | Self::CountValues | Self::Quantile | Self::Limitk | Self::LimitRatio
+            Self::Topk
+                | Self::Bottomk
+                | Self::CountValues
+                | Self::Quantile
+                | Self::Limitk
+                | Self::LimitRatio
         )
     }
 
@@ -510,7 +521,9 @@ impl Expr {
         match self {
             Self::Aggregate(_) | Self::Vector(_) => ValueType::Vector,
             Self::Binary(b) => {
-                if b.lhs.value_type() == ValueType::Scalar && b.rhs.value_type() == ValueType::Scalar {
+                if b.lhs.value_type() == ValueType::Scalar
+                    && b.rhs.value_type() == ValueType::Scalar
+                {
                     ValueType::Scalar
                 } else {
                     ValueType::Vector

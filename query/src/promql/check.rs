@@ -2,7 +2,9 @@
 
 use engine::model::METRIC_NAME;
 
-use super::ast::{AggOp, Aggregate, BinOp, Binary, Call, Cardinality, Expr, Span, ValueType, VectorSelector};
+use super::ast::{
+    AggOp, Aggregate, BinOp, Binary, Call, Cardinality, Expr, Span, ValueType, VectorSelector,
+};
 use crate::text::quote::quote;
 
 type Problem = (Span, String);
@@ -21,7 +23,10 @@ pub(super) fn check(expr: &mut Expr) -> Result<ValueType, Problem> {
         Expr::Subquery(s) => {
             let t = check(&mut s.expr)?;
             if t != ValueType::Vector {
-                let text = format!("subquery is only allowed on instant vector, got {} instead", t.name());
+                let text = format!(
+                    "subquery is only allowed on instant vector, got {} instead",
+                    t.name()
+                );
                 return Err((s.span, text));
             }
         }
@@ -47,12 +52,19 @@ fn expect(expr: &mut Expr, want: ValueType, context: &str) -> Result<(), Problem
         return Ok(());
     }
     let (want, got) = (want.documented(), got.documented());
-    Err((expr.span(), format!("expected type {want} in {context}, got {got}")))
+    Err((
+        expr.span(),
+        format!("expected type {want} in {context}, got {got}"),
+    ))
 }
 
 fn aggregate(a: &mut Aggregate) -> Result<(), Problem> {
     expect(&mut a.expr, ValueType::Vector, "aggregation expression")?;
-    let want = if a.op == AggOp::CountValues { ValueType::String } else { ValueType::Scalar };
+    let want = if a.op == AggOp::CountValues {
+        ValueType::String
+    } else {
+        ValueType::Scalar
+    };
     match &mut a.param {
         Some(p) => expect(p, want, "aggregation parameter"),
         None => Ok(()),
@@ -64,11 +76,17 @@ fn binary(b: &mut Binary) -> Result<(), Problem> {
     let rt = check(&mut b.rhs)?;
     let (span, op) = (b.span, b.op);
     if b.return_bool && !op.is_comparison() {
-        return Err((b.op_span, "bool modifier can only be used on comparison operators".into()));
+        return Err((
+            b.op_span,
+            "bool modifier can only be used on comparison operators".into(),
+        ));
     }
     let both = |t: ValueType| lt == t && rt == t;
     if op.is_comparison() && !b.return_bool && both(ValueType::Scalar) {
-        return Err((b.op_span, "comparisons between scalars must use BOOL modifier".into()));
+        return Err((
+            b.op_span,
+            "comparisons between scalars must use BOOL modifier".into(),
+        ));
     }
     let m = b.matching.get_or_insert_default();
     if op.is_set() && m.card == Cardinality::OneToOne {
@@ -77,7 +95,10 @@ fn binary(b: &mut Binary) -> Result<(), Problem> {
     if m.on
         && let Some(l) = m.labels.iter().find(|l| m.include.contains(l))
     {
-        let text = format!("label {} must not occur in ON and GROUP clause at once", quote(l));
+        let text = format!(
+            "label {} must not occur in ON and GROUP clause at once",
+            quote(l)
+        );
         return Err((b.op_span, text));
     }
     for (t, e) in [(lt, &b.lhs), (rt, &b.rhs)] {
@@ -89,22 +110,37 @@ fn binary(b: &mut Binary) -> Result<(), Problem> {
     let filled = m.fill_left.is_some() || m.fill_right.is_some();
     if !both(ValueType::Vector) {
         if !m.labels.is_empty() {
-            return Err((span, "vector matching only allowed between instant vectors".into()));
+            return Err((
+                span,
+                "vector matching only allowed between instant vectors".into(),
+            ));
         }
         if filled {
-            return Err((span, "filling in missing series only allowed between instant vectors".into()));
+            return Err((
+                span,
+                "filling in missing series only allowed between instant vectors".into(),
+            ));
         }
         b.matching = None;
         if op.is_set() {
-            let text = format!("set operator {} not allowed in binary scalar expression", quote(op.symbol()));
+            let text = format!(
+                "set operator {} not allowed in binary scalar expression",
+                quote(op.symbol())
+            );
             return Err((span, text));
         }
     } else if op.is_set() {
         if m.card != Cardinality::ManyToMany {
-            return Err((span, format!("no grouping allowed for {} operation", quote(op.symbol()))));
+            return Err((
+                span,
+                format!("no grouping allowed for {} operation", quote(op.symbol())),
+            ));
         }
         if filled {
-            return Err((span, "filling in missing series not allowed for set operators".into()));
+            return Err((
+                span,
+                "filling in missing series not allowed for set operators".into(),
+            ));
         }
     }
     debug_assert!(!matches!(op, BinOp::And) || both(ValueType::Vector));
@@ -114,7 +150,10 @@ fn binary(b: &mut Binary) -> Result<(), Problem> {
 fn call(c: &mut Call) -> Result<(), Problem> {
     let (name, given, declared) = (quote(c.func.name), c.args.len(), c.func.args.len());
     let wrong = |how: &str, n: usize| {
-        Err((c.span, format!("expected {how}{n} argument(s) in call to {name}, got {given}")))
+        Err((
+            c.span,
+            format!("expected {how}{n} argument(s) in call to {name}, got {given}"),
+        ))
     };
     if c.func.variadic == 0 {
         if given != declared {
@@ -137,7 +176,10 @@ fn call(c: &mut Call) -> Result<(), Problem> {
     {
         let (span, t) = (arg.span(), arg.value_type());
         if t != ValueType::Vector {
-            let text = format!("expected type instant vector in {context}, got {}", t.documented());
+            let text = format!(
+                "expected type instant vector in {context}, got {}",
+                t.documented()
+            );
             return Err((c.span, text));
         }
         match arg {
@@ -163,12 +205,18 @@ fn selector(v: &VectorSelector) -> Result<(), Problem> {
         let others = v.matchers.split_last().map_or(&[][..], |(_, rest)| rest);
         if let Some(m) = others.iter().find(|m| m.name == METRIC_NAME) {
             let (a, b) = (quote(&v.name), quote(&m.value));
-            return Err((v.span, format!("metric name must not be set twice: {a} or {b}")));
+            return Err((
+                v.span,
+                format!("metric name must not be set twice: {a} or {b}"),
+            ));
         }
         return Ok(());
     }
     if !v.allow_empty && v.matchers.iter().all(engine::model::Matcher::matches_empty) {
-        return Err((v.span, "vector selector must contain at least one non-empty matcher".into()));
+        return Err((
+            v.span,
+            "vector selector must contain at least one non-empty matcher".into(),
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The syntax tree as plain data for parse_query; whoever serves it chooses the encoding.
 
-use super::ast::{DurationArg, DurationExpr, Expr, Matching, StartOrEnd, ValueType, VectorSelector};
+use super::ast::{
+    DurationArg, DurationExpr, Expr, Matching, StartOrEnd, ValueType, VectorSelector,
+};
 use crate::text::float;
 
 /// A value of a JSON document.
@@ -56,7 +58,12 @@ pub fn tree(expr: &Expr) -> Json {
             ("bool", Json::Bool(b.return_bool)),
         ]),
         Expr::Call(c) => {
-            let types = c.func.args.iter().map(|t: &ValueType| text(t.name())).collect();
+            let types = c
+                .func
+                .args
+                .iter()
+                .map(|t: &ValueType| text(t.name()))
+                .collect();
             let func = object(vec![
                 ("name", text(c.func.name)),
                 ("argTypes", Json::List(types)),
@@ -90,9 +97,10 @@ pub fn tree(expr: &Expr) -> Json {
             ("timestamp", s.at_ms.map_or(Json::Null, Json::Int)),
             ("startOrEnd", edge(s.at_edge)),
         ]),
-        Expr::Number(n) => {
-            object(vec![("type", text("numberLiteral")), ("val", Json::Str(float::plain(n.val)))])
-        }
+        Expr::Number(n) => object(vec![
+            ("type", text("numberLiteral")),
+            ("val", Json::Str(float::plain(n.val))),
+        ]),
         Expr::String(s) => object(vec![("type", text("stringLiteral")), ("val", text(&s.val))]),
         Expr::Paren(p) => object(vec![("type", text("parenExpr")), ("expr", tree(&p.expr))]),
         Expr::Unary(u) => object(vec![
@@ -115,13 +123,23 @@ fn matching(m: &Matching) -> Json {
         ("labels", strings(&m.labels)),
         ("on", Json::Bool(m.on)),
         ("include", strings(&m.include)),
-        ("fillValues", object(vec![("lhs", fill(m.fill_left)), ("rhs", fill(m.fill_right))])),
+        (
+            "fillValues",
+            object(vec![
+                ("lhs", fill(m.fill_left)),
+                ("rhs", fill(m.fill_right)),
+            ]),
+        ),
     ])
 }
 
 fn selector(v: &VectorSelector) -> Vec<(&'static str, Json)> {
     let matchers = v.matchers.iter().map(|m| {
-        object(vec![("name", text(&m.name)), ("value", text(&m.value)), ("type", text(m.op_str()))])
+        object(vec![
+            ("name", text(&m.name)),
+            ("value", text(&m.value)),
+            ("type", text(m.op_str())),
+        ])
     });
     vec![
         ("name", text(&v.name)),

@@ -122,8 +122,8 @@ fn keyword(word: &str) -> Option<Tok> {
         "or" => Tok::Or,
         "unless" => Tok::Unless,
         "atan2" => Tok::Atan2,
-        "sum" | "avg" | "count" | "min" | "max" | "group" | "stddev" | "stdvar" | "topk" | "bottomk"
-        | "count_values" | "quantile" | "limitk" | "limit_ratio" => Tok::Aggregator,
+        "sum" | "avg" | "count" | "min" | "max" | "group" | "stddev" | "stdvar" | "topk"
+        | "bottomk" | "count_values" | "quantile" | "limitk" | "limit_ratio" => Tok::Aggregator,
         "offset" => Tok::Offset,
         "smoothed" => Tok::Smoothed,
         "anchored" => Tok::Anchored,
@@ -176,8 +176,14 @@ pub(super) fn lex(text: &str) -> (Vec<Token>, String) {
             Ok(false) => break,
             Err(m) => {
                 message = m;
-                let span = Span { start: to_u32(l.start), end: to_u32(text.len()) };
-                l.tokens.push(Token { tok: Tok::Error, span });
+                let span = Span {
+                    start: to_u32(l.start),
+                    end: to_u32(text.len()),
+                };
+                l.tokens.push(Token {
+                    tok: Tok::Error,
+                    span,
+                });
                 break;
             }
         }
@@ -191,7 +197,9 @@ fn to_u32(n: usize) -> u32 {
 
 /// How a token reads in a message: `identifier "x"`, `<by>`, `<op:+>`, `")"`, `end of input`.
 pub(super) fn describe(token: Token, text: &str) -> String {
-    let val = text.get(token.span.start as usize..token.span.end as usize).unwrap_or("");
+    let val = text
+        .get(token.span.start as usize..token.span.end as usize)
+        .unwrap_or("");
     let shown = || {
         if val.chars().count() > 10 {
             let short: String = val.chars().take(10).collect();
@@ -270,7 +278,13 @@ impl Lexer<'_> {
     }
 
     fn emit(&mut self, tok: Tok) {
-        self.tokens.push(Token { tok, span: Span { start: to_u32(self.start), end: to_u32(self.pos) } });
+        self.tokens.push(Token {
+            tok,
+            span: Span {
+                start: to_u32(self.start),
+                end: to_u32(self.pos),
+            },
+        });
         self.start = self.pos;
     }
 
@@ -360,7 +374,9 @@ impl Lexer<'_> {
                 self.string(c)?;
                 Tok::String
             }
-            _ if c.is_ascii_digit() || (c == '.' && self.peek().is_some_and(|d| d.is_ascii_digit())) => {
+            _ if c.is_ascii_digit()
+                || (c == '.' && self.peek().is_some_and(|d| d.is_ascii_digit())) =>
+            {
                 self.pos = self.start;
                 self.number_or_duration()?
             }
@@ -397,7 +413,10 @@ impl Lexer<'_> {
             '!' if self.accept("=") => Tok::NotEqual,
             '!' => {
                 let t = self.peek().unwrap_or(char::REPLACEMENT_CHARACTER);
-                return Err(format!("unexpected character after '!' inside braces: {}", quote_char(t)));
+                return Err(format!(
+                    "unexpected character after '!' inside braces: {}",
+                    quote_char(t)
+                ));
             }
             '{' => return Err("unexpected left brace '{'".to_owned()),
             '}' => {
@@ -408,7 +427,12 @@ impl Lexer<'_> {
                 self.skip_while(is_alphanumeric);
                 Tok::Identifier
             }
-            _ => return Err(format!("unexpected character inside braces: {}", quote_char(c))),
+            _ => {
+                return Err(format!(
+                    "unexpected character inside braces: {}",
+                    quote_char(c)
+                ));
+            }
         };
         self.emit(tok);
         Ok(())
@@ -429,7 +453,9 @@ impl Lexer<'_> {
             }
             ':' => {
                 if !self.got_duration {
-                    return Err("unexpected colon before duration in duration expression".to_owned());
+                    return Err(
+                        "unexpected colon before duration in duration expression".to_owned()
+                    );
                 }
                 if self.got_colon && self.after_number {
                     return Err("unexpected colon ':'".to_owned());
@@ -455,7 +481,9 @@ impl Lexer<'_> {
             '%' => Tok::Mod,
             '^' => Tok::Pow,
             ',' => Tok::Comma,
-            _ if c.is_ascii_digit() || (c == '.' && self.peek().is_some_and(|d| d.is_ascii_digit())) => {
+            _ if c.is_ascii_digit()
+                || (c == '.' && self.peek().is_some_and(|d| d.is_ascii_digit())) =>
+            {
                 self.pos = self.start;
                 self.got_duration = true;
                 self.after_number = true;
@@ -478,7 +506,9 @@ impl Lexer<'_> {
     fn bad_in_brackets(&self, c: char) -> String {
         let shown = quote_char(c);
         match c {
-            _ if !self.after_number => format!("unexpected character in duration expression: {shown}"),
+            _ if !self.after_number => {
+                format!("unexpected character in duration expression: {shown}")
+            }
             '[' => "unexpected left bracket '['".to_owned(),
             _ if is_alpha(c) => format!("unexpected character: {shown}, expected ':'"),
             _ => format!("unexpected character: {shown}"),
@@ -491,7 +521,9 @@ impl Lexer<'_> {
         match keyword(&word.to_ascii_lowercase()) {
             // So that metrics may be called "fill", which was possible before the modifier existed.
             Some(Tok::Fill | Tok::FillLeft | Tok::FillRight)
-                if !self.text[self.pos..].trim_start_matches(is_space).starts_with('(') =>
+                if !self.text[self.pos..]
+                    .trim_start_matches(is_space)
+                    .starts_with('(') =>
             {
                 Tok::Identifier
             }
@@ -550,7 +582,10 @@ impl Lexer<'_> {
         if self.duration_tail() {
             return Ok(Tok::Duration);
         }
-        Err(format!("bad number or duration syntax: {}", quote(self.word())))
+        Err(format!(
+            "bad number or duration syntax: {}",
+            quote(self.word())
+        ))
     }
 
     /// Scans what may be a number; leaves the position where it stopped being one.
@@ -561,7 +596,11 @@ impl Lexer<'_> {
             self.accept("_");
             hex = true;
         }
-        let digits = if hex { "0123456789abcdefABCDEF" } else { "0123456789" };
+        let digits = if hex {
+            "0123456789abcdefABCDEF"
+        } else {
+            "0123456789"
+        };
         self.accept(".");
         self.accept(digits);
         let (mut dot, mut exponent) = (false, false);

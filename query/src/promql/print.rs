@@ -108,7 +108,11 @@ fn binary_head(out: &mut String, b: &Binary) {
         out.push(')');
     }
     if grouped {
-        out.push_str(if m.card == Cardinality::ManyToOne { " group_left (" } else { " group_right (" });
+        out.push_str(if m.card == Cardinality::ManyToOne {
+            " group_left ("
+        } else {
+            " group_right ("
+        });
         label_list(out, &m.include);
         out.push(')');
     }
@@ -142,7 +146,10 @@ fn label_list(out: &mut String, labels: &[String]) {
 /// True for names that need no quotes.
 fn is_classic(name: &str) -> bool {
     !name.is_empty()
-        && name.bytes().enumerate().all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
+        && name
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()))
 }
 
 fn label_name(out: &mut String, name: &str) {
@@ -172,7 +179,12 @@ fn selector_body(out: &mut String, v: &VectorSelector) {
     let mut matchers: Vec<String> = v
         .matchers
         .iter()
-        .filter(|m| !(m.name == METRIC_NAME && m.op_str() == "=" && m.value == v.name && !m.value.is_empty()))
+        .filter(|m| {
+            !(m.name == METRIC_NAME
+                && m.op_str() == "="
+                && m.value == v.name
+                && !m.value.is_empty())
+        })
         .map(|m| {
             let mut s = String::new();
             write_matcher(&mut s, m);

@@ -14,7 +14,7 @@ use super::plan::AggNode;
 use super::series::{Grid, Scalar, Series};
 use super::stream::{Dup, Item};
 use crate::promql::ast::AggOp;
-use crate::text::quote::quote;
+use crate::text::quote::{is_label_name, quote};
 use fold::Fold;
 
 /// Groups of an aggregation by the labels they keep.
@@ -27,12 +27,21 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     fn new(node: &'a AggNode) -> Self {
-        Self { node, index: HashMap::default(), labels: Vec::new(), key: Vec::new() }
+        Self {
+            node,
+            index: HashMap::default(),
+            labels: Vec::new(),
+            key: Vec::new(),
+        }
     }
 
     fn keeps(node: &AggNode, name: &str) -> bool {
         let listed = node.grouping.iter().any(|g| g == name);
-        if node.without { !listed && name != METRIC_NAME } else { listed }
+        if node.without {
+            !listed && name != METRIC_NAME
+        } else {
+            listed
+        }
     }
 
     /// The group of a label set given as pairs in name order.
@@ -66,7 +75,9 @@ impl<'a> Groups<'a> {
 impl Context<'_> {
     pub(super) fn aggregate(&self, a: &AggNode, grid: &Grid) -> EResult<Vec<Series>> {
         match a.op {
-            AggOp::Topk | AggOp::Bottomk | AggOp::Limitk | AggOp::LimitRatio => self.choose(a, grid),
+            AggOp::Topk | AggOp::Bottomk | AggOp::Limitk | AggOp::LimitRatio => {
+                self.choose(a, grid)
+            }
             AggOp::CountValues => self.count_values(a, grid),
             _ => self.fold(a, grid),
         }
@@ -109,7 +120,11 @@ impl Context<'_> {
             let drop_name = fold.drop_name;
             let steps = fold.finish(a, param.as_ref(), self);
             if steps.any() {
-                out.push(Series { labels, drop_name, steps });
+                out.push(Series {
+                    labels,
+                    drop_name,
+                    steps,
+                });
             }
         }
         self.release(held);
@@ -118,7 +133,12 @@ impl Context<'_> {
     }
 
     fn check_quantile_parameter(&self, q: &Scalar, a: &AggNode, grid: &Grid) {
-        let all = (0..if matches!(q, Scalar::Const(_)) { 1 } else { grid.n }).map(|k| q.at(k));
+        let all = (0..if matches!(q, Scalar::Const(_)) {
+            1
+        } else {
+            grid.n
+        })
+            .map(|k| q.at(k));
         let (mut low, mut high, mut nan) = (f64::MAX, f64::MIN, false);
         for v in all {
             nan |= v.is_nan();
@@ -146,11 +166,19 @@ impl Context<'_> {
         let Some(Node::Str(label)) = &a.param else {
             return Err(super::QueryError::Execution("expected a string".to_owned()));
         };
-        if label.is_empty() {
-            return Err(super::QueryError::Execution(format!("invalid label name {}", quote(label))));
+        if !is_label_name(label) {
+            return Err(super::QueryError::Execution(format!(
+                "invalid label name {}",
+                quote(label)
+            )));
         }
         let series = self.vector(&a.expr, grid)?;
-        let mut node = AggNode { expr: Node::Number(0.0), param: None, grouping: a.grouping.clone(), ..*a };
+        let mut node = AggNode {
+            expr: Node::Number(0.0),
+            param: None,
+            grouping: a.grouping.clone(),
+            ..*a
+        };
         if !a.without {
             node.grouping.push(label.clone());
             node.grouping.sort_unstable();
@@ -176,7 +204,11 @@ impl Context<'_> {
                 let g = groups.find(labels.iter());
                 if g == out.len() {
                     let steps = super::series::Steps::new(grid.n);
-                    out.push(Series { labels: groups.labels[g].clone(), drop_name: false, steps });
+                    out.push(Series {
+                        labels: groups.labels[g].clone(),
+                        drop_name: false,
+                        steps,
+                    });
                 }
                 bump(&mut out[g], k);
                 if let Point::Float(v) = p {
@@ -191,6 +223,10 @@ impl Context<'_> {
 }
 
 fn bump(s: &mut Series, k: usize) {
-    let v = if s.steps.mask.get(k) { s.steps.vals[k] } else { 0.0 };
+    let v = if s.steps.mask.get(k) {
+        s.steps.vals[k]
+    } else {
+        0.0
+    };
     s.steps.set(k, v + 1.0);
 }

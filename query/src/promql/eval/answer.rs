@@ -224,7 +224,11 @@ impl Engine {
         time_ms: i64,
         opts: QueryOptions<'_>,
     ) -> Result<Answer, QueryError> {
-        let grid = Grid { start: time_ms, step: 1, n: 1 };
+        let grid = Grid {
+            start: time_ms,
+            step: 1,
+            n: 1,
+        };
         self.run(source, expr, grid, time_ms, 0, opts)
     }
 
@@ -271,11 +275,18 @@ impl Engine {
             ));
         }
         if end_ms < start_ms {
-            return Err(QueryError::Invalid("end timestamp must not be before start time".to_owned()));
+            return Err(QueryError::Invalid(
+                "end timestamp must not be before start time".to_owned(),
+            ));
         }
         let span = i128::from(end_ms) - i128::from(start_ms);
-        let n = usize::try_from(span / i128::from(step_ms) + 1).map_err(|_| QueryError::TooManySamples)?;
-        let grid = Grid { start: start_ms, step: step_ms, n };
+        let n = usize::try_from(span / i128::from(step_ms) + 1)
+            .map_err(|_| QueryError::TooManySamples)?;
+        let grid = Grid {
+            start: start_ms,
+            step: step_ms,
+            n,
+        };
         self.run(source, expr, grid, end_ms, step_ms, opts)
     }
 
@@ -298,11 +309,16 @@ impl Engine {
         };
         let root = plan(expr, &cx).map_err(QueryError::Invalid)?;
         let never = CancelToken::default();
-        let timeout = opts.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
+        let timeout = opts
+            .timeout
+            .map_or(self.options.timeout, |t| t.min(self.options.timeout));
         let ctx = Context {
             source,
             options: &self.options,
-            lookback: opts.lookback_ms.filter(|l| *l > 0).unwrap_or(self.options.lookback_ms),
+            lookback: opts
+                .lookback_ms
+                .filter(|l| *l > 0)
+                .unwrap_or(self.options.lookback_ms),
             cancel: opts.cancel.unwrap_or(&never),
             clock: opts.clock,
             deadline: opts.clock.map(|_| begin + timeout),
@@ -319,7 +335,11 @@ impl Engine {
         } else {
             let val = ctx.eval(&root, &grid)?;
             let val = ctx.finish_names(val, instant)?;
-            if instant { instant_value(val, &grid) } else { Value::Matrix(matrix(val, &grid)) }
+            if instant {
+                instant_value(val, &grid)
+            } else {
+                Value::Matrix(matrix(val, &grid))
+            }
         };
         let evaluated = now();
         let value = match value {
@@ -374,7 +394,11 @@ impl Context<'_> {
 }
 
 fn points(steps: &Steps, grid: &Grid) -> (Vec<(i64, f64)>, Vec<(i64, Arc<FloatHistogram>)>) {
-    let floats = steps.mask.ones().map(|k| (grid.t(k), steps.vals[k])).collect();
+    let floats = steps
+        .mask
+        .ones()
+        .map(|k| (grid.t(k), steps.vals[k]))
+        .collect();
     let hists = steps
         .hists
         .iter()
@@ -389,14 +413,22 @@ fn matrix(val: Val, grid: &Grid) -> Vec<MatrixSeries> {
     match val {
         Val::Scalar(s) => {
             let floats = (0..grid.n).map(|k| (grid.t(k), s.at(k))).collect();
-            vec![MatrixSeries { labels: Labels::empty(), floats, histograms: Vec::new() }]
+            vec![MatrixSeries {
+                labels: Labels::empty(),
+                floats,
+                histograms: Vec::new(),
+            }]
         }
         Val::Vector(v) => v
             .into_iter()
             .filter(|s| s.steps.any())
             .map(|s| {
                 let (floats, histograms) = points(&s.steps, grid);
-                MatrixSeries { labels: s.labels, floats, histograms }
+                MatrixSeries {
+                    labels: s.labels,
+                    floats,
+                    histograms,
+                }
             })
             .collect(),
         Val::Str(_) => Vec::new(),
@@ -408,7 +440,9 @@ fn instant_value(val: Val, grid: &Grid) -> Value {
     match val {
         Val::Scalar(s) => Value::Scalar(t, s.at(0)),
         Val::Str(s) => Value::String(t, s),
-        Val::Vector(v) => Value::Vector(v.into_iter().filter_map(|s| instant_sample(s, t)).collect()),
+        Val::Vector(v) => {
+            Value::Vector(v.into_iter().filter_map(|s| instant_sample(s, t)).collect())
+        }
     }
 }
 
@@ -418,5 +452,9 @@ fn instant_sample(s: Series, t: i64) -> Option<Sample> {
     } else {
         SampleValue::Histogram(s.steps.hist(0)?.clone())
     };
-    Some(Sample { labels: s.labels, t, value })
+    Some(Sample {
+        labels: s.labels,
+        t,
+        value,
+    })
 }

@@ -22,11 +22,17 @@ impl Context<'_> {
                 let r = self.scalar(&b.rhs, grid)?;
                 Ok(Val::Scalar(match (&l, &r) {
                     (Scalar::Const(l), Scalar::Const(r)) => Scalar::Const(of_scalars(b.op, *l, *r)),
-                    _ => Scalar::Steps((0..grid.n).map(|k| of_scalars(b.op, l.at(k), r.at(k))).collect()),
+                    _ => Scalar::Steps(
+                        (0..grid.n)
+                            .map(|k| of_scalars(b.op, l.at(k), r.at(k)))
+                            .collect(),
+                    ),
                 }))
             }
             (ValueType::Vector, ValueType::Vector) => Ok(Val::Vector(self.vectors(b, grid)?)),
-            _ => Ok(Val::Vector(self.collect_with(grid, &|sink| self.stream_binary(b, grid, sink))?)),
+            _ => Ok(Val::Vector(self.collect_with(grid, &|sink| {
+                self.stream_binary(b, grid, sink)
+            })?)),
         }
     }
 }

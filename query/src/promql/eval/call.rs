@@ -27,7 +27,9 @@ impl Context<'_> {
             return Ok(Val::Vector(self.dates(c, grid, f)?));
         }
         Ok(match name {
-            "time" => Val::Scalar(Scalar::Steps((0..grid.n).map(|k| grid.t(k) as f64 / 1000.0).collect())),
+            "time" => Val::Scalar(Scalar::Steps(
+                (0..grid.n).map(|k| grid.t(k) as f64 / 1000.0).collect(),
+            )),
             "pi" => Val::Scalar(Scalar::Const(std::f64::consts::PI)),
             "max_of" => Val::Scalar(self.two_scalars(c, grid, math::max)?),
             "min_of" => Val::Scalar(self.two_scalars(c, grid, math::min)?),
@@ -46,12 +48,18 @@ impl Context<'_> {
             "histogram_sum" => Val::Vector(self.of_histograms(c, grid, |h| h.sum)?),
             "histogram_avg" => Val::Vector(self.of_histograms(c, grid, |h| h.sum / h.count)?),
             "histogram_stdvar" => Val::Vector(self.of_histograms(c, grid, hist::variance)?),
-            "histogram_stddev" => Val::Vector(self.of_histograms(c, grid, |h| hist::variance(h).sqrt())?),
+            "histogram_stddev" => {
+                Val::Vector(self.of_histograms(c, grid, |h| hist::variance(h).sqrt())?)
+            }
             "histogram_quantile" => Val::Vector(self.histogram_quantile(c, grid)?),
             "histogram_quantiles" => Val::Vector(self.histogram_quantiles(c, grid)?),
             "histogram_fraction" => Val::Vector(self.histogram_fraction(c, grid)?),
             "info" => Val::Vector(self.info(c, grid)?),
-            _ => return Err(QueryError::Execution(format!("function {name} is not implemented"))),
+            _ => {
+                return Err(QueryError::Execution(format!(
+                    "function {name} is not implemented"
+                )));
+            }
         })
     }
 
@@ -61,7 +69,9 @@ impl Context<'_> {
 
     /// Argument `i`, which the check made sure is there.
     pub(super) fn arg<'n>(&self, c: &'n CallNode, i: usize) -> EResult<&'n Node> {
-        c.args.get(i).ok_or_else(|| QueryError::Execution(format!("missing argument of {}", c.func.name)))
+        c.args
+            .get(i)
+            .ok_or_else(|| QueryError::Execution(format!("missing argument of {}", c.func.name)))
     }
 
     pub(super) fn string_arg<'n>(&self, c: &'n CallNode, i: usize) -> EResult<&'n str> {
@@ -83,10 +93,17 @@ impl Context<'_> {
     fn vector_of(&self, c: &CallNode, grid: &Grid) -> EResult<Vec<Series>> {
         let steps = match self.scalar(self.arg(c, 0)?, grid)? {
             Scalar::Const(v) => Steps::constant(v, grid.n),
-            Scalar::Steps(vals) => Steps { vals, ..Steps::constant(0.0, grid.n) },
+            Scalar::Steps(vals) => Steps {
+                vals,
+                ..Steps::constant(0.0, grid.n)
+            },
         };
         self.charge(grid.n)?;
-        Ok(vec![Series { labels: Labels::empty(), drop_name: false, steps }])
+        Ok(vec![Series {
+            labels: Labels::empty(),
+            drop_name: false,
+            steps,
+        }])
     }
 
     /// The only float of a step, or NaN.
@@ -97,7 +114,11 @@ impl Context<'_> {
         for s in &series {
             for k in s.steps.mask.ones() {
                 seen[k] = seen[k].saturating_add(1);
-                vals[k] = if seen[k] == 1 { s.steps.vals[k] } else { f64::NAN };
+                vals[k] = if seen[k] == 1 {
+                    s.steps.vals[k]
+                } else {
+                    f64::NAN
+                };
             }
         }
         self.release_all(&series);
@@ -116,7 +137,11 @@ impl Context<'_> {
             return Ok(Vec::new());
         }
         self.charge(steps.samples())?;
-        Ok(vec![Series { labels: c.absent_labels.clone(), drop_name: false, steps }])
+        Ok(vec![Series {
+            labels: c.absent_labels.clone(),
+            drop_name: false,
+            steps,
+        }])
     }
 
     /// Sample times for selectors, step times for anything else.
@@ -129,7 +154,9 @@ impl Context<'_> {
                 for s in &mut series {
                     let present = s.steps.present();
                     s.steps.reset(grid.n);
-                    present.ones().for_each(|k| s.steps.set(k, grid.t(k) as f64 / 1000.0));
+                    present
+                        .ones()
+                        .for_each(|k| s.steps.set(k, grid.t(k) as f64 / 1000.0));
                 }
                 series
             }
@@ -141,7 +168,9 @@ impl Context<'_> {
     fn start_timestamp(&self, c: &CallNode, grid: &Grid) -> EResult<Vec<Series>> {
         let arg = self.arg(c, 0)?;
         let mut series = match arg {
-            Node::Selector(s) if self.options.use_start_timestamps => self.sample_times(s, grid, true)?,
+            Node::Selector(s) if self.options.use_start_timestamps => {
+                self.sample_times(s, grid, true)?
+            }
             _ => {
                 let series = self.vector(arg, grid)?;
                 self.release_all(&series);
@@ -156,14 +185,24 @@ impl Context<'_> {
         let Some(arg) = c.args.first() else {
             let vals: Vec<f64> = (0..grid.n).map(|k| f(grid.t(k).div_euclid(1000))).collect();
             self.charge(grid.n)?;
-            let steps = Steps { vals, ..Steps::constant(0.0, grid.n) };
-            return Ok(vec![Series { labels: Labels::empty(), drop_name: false, steps }]);
+            let steps = Steps {
+                vals,
+                ..Steps::constant(0.0, grid.n)
+            };
+            return Ok(vec![Series {
+                labels: Labels::empty(),
+                drop_name: false,
+                steps,
+            }]);
         };
         let mut series = self.vector(arg, grid)?;
         for s in &mut series {
             s.steps.hists = None;
             // Seconds are truncated towards zero; what does not fit saturates.
-            s.steps.vals.iter_mut().for_each(|v| *v = f((*v as i64).clamp(-1 << 55, 1 << 55)));
+            s.steps
+                .vals
+                .iter_mut()
+                .for_each(|v| *v = f((*v as i64).clamp(-1 << 55, 1 << 55)));
             self.strip(s);
         }
         series.retain(|s| s.steps.any());
@@ -206,7 +245,11 @@ impl Context<'_> {
             let value = |s: &Series| s.steps.vals[0];
             series.sort_by(|a, b| {
                 let (x, y) = (value(a), value(b));
-                let order = if descending { y.partial_cmp(&x) } else { x.partial_cmp(&y) };
+                let order = if descending {
+                    y.partial_cmp(&x)
+                } else {
+                    x.partial_cmp(&y)
+                };
                 // NaN last either way.
                 order.unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
             });
@@ -218,7 +261,9 @@ impl Context<'_> {
     }
 
     fn sort_by_label(&self, c: &CallNode, grid: &Grid, descending: bool) -> EResult<Vec<Series>> {
-        let names = (1..c.args.len()).map(|i| self.string_arg(c, i)).collect::<EResult<Vec<_>>>()?;
+        let names = (1..c.args.len())
+            .map(|i| self.string_arg(c, i))
+            .collect::<EResult<Vec<_>>>()?;
         let mut series = self.vector(self.arg(c, 0)?, grid)?;
         if grid.is_instant() {
             series.sort_by(|a, b| {
@@ -239,7 +284,10 @@ impl Context<'_> {
 
     fn warn_sort(&self, c: &CallNode) {
         self.note(|a| {
-            a.warn(c.span, "sort is ineffective for range queries since results are always ordered by labels");
+            a.warn(
+                c.span,
+                "sort is ineffective for range queries since results are always ordered by labels",
+            );
         });
     }
 

@@ -4,10 +4,10 @@
 use engine::model::Labels;
 use hashbrown::HashMap;
 
+use super::EResult;
 use super::context::Context;
 use super::plan::CallNode;
 use super::series::{Grid, Mask, Scalar, Series, Steps};
-use super::EResult;
 use crate::promql::annotations::for_metric;
 use crate::promql::ast::Span;
 use crate::promql::histogram::{
@@ -45,7 +45,14 @@ impl Context<'_> {
         let input = self.sort_out(c, 1, grid)?;
         self.check_quantile(&q, c.arg_spans[0], &input, grid);
         let mut out = Vec::new();
-        self.answer(&input, &Question::Quantile(&q), c.arg_spans[1], grid, None, &mut out)?;
+        self.answer(
+            &input,
+            &Question::Quantile(&q),
+            c.arg_spans[1],
+            grid,
+            None,
+            &mut out,
+        )?;
         self.finish_histograms(input, out)
     }
 
@@ -54,14 +61,23 @@ impl Context<'_> {
         let upper = self.scalar(self.arg(c, 1)?, grid)?;
         let input = self.sort_out(c, 2, grid)?;
         let mut out = Vec::new();
-        self.answer(&input, &Question::Fraction(&lower, &upper), c.arg_spans[2], grid, None, &mut out)?;
+        self.answer(
+            &input,
+            &Question::Fraction(&lower, &upper),
+            c.arg_spans[2],
+            grid,
+            None,
+            &mut out,
+        )?;
         self.finish_histograms(input, out)
     }
 
     pub(super) fn histogram_quantiles(&self, c: &CallNode, grid: &Grid) -> EResult<Vec<Series>> {
         let label = self.string_arg(c, 1)?.to_owned();
-        let quantiles =
-            c.args[2..].iter().map(|a| self.scalar(a, grid)).collect::<EResult<Vec<_>>>()?;
+        let quantiles = c.args[2..]
+            .iter()
+            .map(|a| self.scalar(a, grid))
+            .collect::<EResult<Vec<_>>>()?;
         let input = self.sort_out(c, 0, grid)?;
         let mut out = Vec::new();
         for (i, q) in quantiles.iter().enumerate() {
@@ -82,9 +98,17 @@ impl Context<'_> {
                 let mut part = Vec::new();
                 let question = Scalar::Const(v);
                 let only = Some(&steps);
-                self.answer(&input, &Question::Quantile(&question), c.arg_spans[0], grid, only, &mut part)?;
+                self.answer(
+                    &input,
+                    &Question::Quantile(&question),
+                    c.arg_spans[0],
+                    grid,
+                    only,
+                    &mut part,
+                )?;
                 let text = float::open_metrics(v);
-                part.iter_mut().for_each(|s| s.labels = s.labels.with(&label, &text));
+                part.iter_mut()
+                    .for_each(|s| s.labels = s.labels.with(&label, &text));
                 out.extend(part);
             }
         }
@@ -112,7 +136,11 @@ impl Context<'_> {
 
     /// Name for annotations: known only while names are kept to the end.
     fn known_name<'l>(&self, labels: &'l Labels) -> &'l str {
-        if self.options.delayed_name_removal { labels.metric_name().unwrap_or("") } else { "" }
+        if self.options.delayed_name_removal {
+            labels.metric_name().unwrap_or("")
+        } else {
+            ""
+        }
     }
 
     fn sort_out(&self, c: &CallNode, arg: usize, grid: &Grid) -> EResult<Input> {
@@ -140,7 +168,10 @@ impl Context<'_> {
             };
             let key = s.labels.without(&[BUCKET_LABEL]);
             let group = *index.entry(key.clone()).or_insert_with(|| {
-                classic.push(Classic { labels: key, buckets: Vec::new() });
+                classic.push(Classic {
+                    labels: key,
+                    buckets: Vec::new(),
+                });
                 classic.len() - 1
             });
             classic[group].buckets.push((bound, i));
@@ -154,7 +185,11 @@ impl Context<'_> {
             .filter(|(_, s)| s.steps.hists.is_some())
             .map(|(i, s)| (i, index.get(&s.labels).copied()))
             .collect();
-        Ok(Input { series, classic, native })
+        Ok(Input {
+            series,
+            classic,
+            native,
+        })
     }
 
     /// One series per histogram. `only` restricts the steps.
@@ -179,13 +214,24 @@ impl Context<'_> {
                     continue;
                 }
                 if let Some(g) = twin
-                    && input.classic[*g].buckets.iter().any(|(_, b)| input.series[*b].steps.mask.get(k))
+                    && input.classic[*g]
+                        .buckets
+                        .iter()
+                        .any(|(_, b)| input.series[*b].steps.mask.get(k))
                 {
                     let name = for_metric(self.known_name(&s.labels));
                     self.note(|a| {
-                        a.warn(span, format_args!("vector contains a mix of classic and native histograms{name}"));
+                        a.warn(
+                            span,
+                            format_args!(
+                                "vector contains a mix of classic and native histograms{name}"
+                            ),
+                        );
                     });
-                    mixed.entry(*g).or_insert_with(|| Mask::empty(grid.n)).set(k);
+                    mixed
+                        .entry(*g)
+                        .or_insert_with(|| Mask::empty(grid.n))
+                        .set(k);
                     continue;
                 }
                 let (v, note) = match question {
@@ -211,7 +257,10 @@ impl Context<'_> {
                 buckets.clear();
                 buckets.extend(classic.buckets.iter().filter_map(|(upper, i)| {
                     let s = &input.series[*i].steps;
-                    s.mask.get(k).then(|| ClassicBucket { upper: *upper, count: s.vals[k] })
+                    s.mask.get(k).then(|| ClassicBucket {
+                        upper: *upper,
+                        count: s.vals[k],
+                    })
                 }));
                 if buckets.is_empty() {
                     continue;
@@ -236,7 +285,11 @@ impl Context<'_> {
 
     fn push_histogram(&self, labels: &Labels, steps: Steps, out: &mut Vec<Series>) {
         if steps.any() {
-            let mut s = Series { labels: labels.clone(), drop_name: true, steps };
+            let mut s = Series {
+                labels: labels.clone(),
+                drop_name: true,
+                steps,
+            };
             self.strip(&mut s);
             out.push(s);
         }
@@ -245,7 +298,9 @@ impl Context<'_> {
     fn note_nan(&self, note: NanNote, name: &str, span: Span) {
         let text = match note {
             NanNote::Result => "input to histogram_quantile has NaN observations, result is NaN",
-            NanNote::Skewed => "input to histogram_quantile has NaN observations, result is skewed higher",
+            NanNote::Skewed => {
+                "input to histogram_quantile has NaN observations, result is skewed higher"
+            }
             NanNote::Excluded => {
                 "input to histogram_fraction has NaN observations, which are excluded from all fractions"
             }

@@ -66,13 +66,18 @@ impl Context<'_> {
         if held > self.stats.peak.get() {
             self.stats.peak.set(held);
         }
-        if held > self.options.max_samples { Err(QueryError::TooManySamples) } else { Ok(()) }
+        if held > self.options.max_samples {
+            Err(QueryError::TooManySamples)
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives samples back.
     #[inline]
     pub(crate) fn release(&self, samples: usize) {
-        self.held.set(self.held.get().saturating_sub(samples as u64));
+        self.held
+            .set(self.held.get().saturating_sub(samples as u64));
     }
 
     pub(crate) fn release_all(&self, series: &[Series]) {
@@ -84,7 +89,9 @@ impl Context<'_> {
     }
 
     pub(crate) fn count(&self, queryable: u64, read: u64) {
-        self.stats.queryable.set(self.stats.queryable.get() + queryable);
+        self.stats
+            .queryable
+            .set(self.stats.queryable.get() + queryable);
         self.stats.read.set(self.stats.read.get() + read);
     }
 
@@ -94,7 +101,9 @@ impl Context<'_> {
 
     /// Removes marked names at the end of the query.
     pub(crate) fn finish_names(&self, val: Val, instant: bool) -> EResult<Val> {
-        let Val::Vector(mut v) = val else { return Ok(val) };
+        let Val::Vector(mut v) = val else {
+            return Ok(val);
+        };
         if !self.options.delayed_name_removal {
             return Ok(Val::Vector(v));
         }
@@ -141,7 +150,12 @@ pub(crate) fn merge_same_labels(series: Vec<Series>) -> EResult<Vec<Series>> {
                 out.push(s);
             }
             Some(&i) => {
-                if out[i].steps.present().first_common(&s.steps.present()).is_some() {
+                if out[i]
+                    .steps
+                    .present()
+                    .first_common(&s.steps.present())
+                    .is_some()
+                {
                     return Err(same_labelset());
                 }
                 out[i].steps.absorb(&s.steps);

@@ -36,11 +36,18 @@ fn regex_matcher(name: &str, pattern: &str) -> EResult<Matcher> {
 
 /// The name matchers with what they mean: negative ones alone say "every other info metric".
 fn name_matchers(given: &[Matcher]) -> EResult<Vec<Matcher>> {
-    let mut out: Vec<Matcher> = given.iter().filter(|m| m.name == METRIC_NAME).cloned().collect();
+    let mut out: Vec<Matcher> = given
+        .iter()
+        .filter(|m| m.name == METRIC_NAME)
+        .cloned()
+        .collect();
     if out.is_empty() {
         return Ok(vec![Matcher::equal(METRIC_NAME, DEFAULT_INFO)]);
     }
-    if !out.iter().any(|m| matches!(m.op, MatchOp::Equal | MatchOp::Regex(_))) {
+    if !out
+        .iter()
+        .any(|m| matches!(m.op, MatchOp::Equal | MatchOp::Regex(_)))
+    {
         out.insert(0, regex_matcher(METRIC_NAME, ".+_info")?);
     }
     Ok(out)
@@ -51,11 +58,19 @@ impl Context<'_> {
         let base = self.vector(self.arg(c, 0)?, grid)?;
         let given = c.info_matchers.as_deref().unwrap_or(&[]);
         let names = name_matchers(given)?;
-        let data: Vec<Matcher> = given.iter().filter(|m| m.name != METRIC_NAME).cloned().collect();
+        let data: Vec<Matcher> = given
+            .iter()
+            .filter(|m| m.name != METRIC_NAME)
+            .cloned()
+            .collect();
         // Series that are info metrics themselves pass unchanged.
         let is_info: Vec<bool> = base
             .iter()
-            .map(|s| names.iter().all(|m| m.matches(s.labels.metric_name().unwrap_or(""))))
+            .map(|s| {
+                names
+                    .iter()
+                    .all(|m| m.matches(s.labels.metric_name().unwrap_or("")))
+            })
             .collect();
         let infos = self.info_series(c, &base, &is_info, &data, names, grid)?;
         let mut by_key: HashMap<&[String; 2], Vec<usize>> = HashMap::new();
@@ -66,7 +81,12 @@ impl Context<'_> {
         for (s, own) in base.iter().zip(&is_info) {
             self.check()?;
             if *own {
-                out.add(s.labels.clone(), s, (0..grid.n).filter(|k| s.steps.has(*k)), grid)?;
+                out.add(
+                    s.labels.clone(),
+                    s,
+                    (0..grid.n).filter(|k| s.steps.has(*k)),
+                    grid,
+                )?;
                 continue;
             }
             let key = key_of(&s.labels);
@@ -217,7 +237,11 @@ impl Merge {
     ) -> EResult<()> {
         let i = *self.index.entry(labels.clone()).or_insert_with(|| {
             let steps = Steps::new(grid.n);
-            self.series.push(Series { labels, drop_name: from.drop_name, steps });
+            self.series.push(Series {
+                labels,
+                drop_name: from.drop_name,
+                steps,
+            });
             self.series.len() - 1
         });
         let to = &mut self.series[i].steps;

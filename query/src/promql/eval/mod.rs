@@ -74,14 +74,18 @@ impl Context<'_> {
     fn vector(&self, node: &Node, grid: &Grid) -> EResult<Vec<Series>> {
         match self.eval(node, grid)? {
             Val::Vector(v) => Ok(v),
-            Val::Scalar(_) | Val::Str(_) => Err(QueryError::Execution("expected an instant vector".to_owned())),
+            Val::Scalar(_) | Val::Str(_) => Err(QueryError::Execution(
+                "expected an instant vector".to_owned(),
+            )),
         }
     }
 
     fn scalar(&self, node: &Node, grid: &Grid) -> EResult<Scalar> {
         match self.eval(node, grid)? {
             Val::Scalar(s) => Ok(s),
-            Val::Vector(_) | Val::Str(_) => Err(QueryError::Execution("expected a scalar".to_owned())),
+            Val::Vector(_) | Val::Str(_) => {
+                Err(QueryError::Execution("expected a scalar".to_owned()))
+            }
         }
     }
 
@@ -101,7 +105,10 @@ impl Context<'_> {
                         self.charge(s.steps.samples() * (grid.n - 1))?;
                         let hist = s.steps.hist(0).cloned();
                         s.steps = match hist {
-                            Some(h) => Steps { hists: Some(vec![Some(h); grid.n]), ..Steps::new(grid.n) },
+                            Some(h) => Steps {
+                                hists: Some(vec![Some(h); grid.n]),
+                                ..Steps::new(grid.n)
+                            },
                             None => Steps::constant(s.steps.vals[0], grid.n),
                         };
                     }
@@ -114,7 +121,11 @@ impl Context<'_> {
 
     /// Joins series that lost their names; with delayed removal that waits until the end.
     fn merge_stripped(&self, series: Vec<Series>) -> EResult<Vec<Series>> {
-        if self.options.delayed_name_removal { Ok(series) } else { context::merge_same_labels(series) }
+        if self.options.delayed_name_removal {
+            Ok(series)
+        } else {
+            context::merge_same_labels(series)
+        }
     }
 
     /// What a per-series operator does to names: with delayed removal they are only marked.

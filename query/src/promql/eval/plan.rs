@@ -4,8 +4,8 @@
 use engine::model::{Labels, LabelsBuilder, METRIC_NAME, Matcher};
 
 use crate::promql::ast::{
-    AggOp, BinOp, DurationArg, DurationExpr, DurationOp, Expr, Matching, Span, StartOrEnd, ValueType,
-    VectorSelector,
+    AggOp, BinOp, DurationArg, DurationExpr, DurationOp, Expr, Matching, Span, StartOrEnd,
+    ValueType, VectorSelector,
 };
 use crate::promql::functions::Function;
 use crate::promql::functions::math;
@@ -94,7 +94,10 @@ pub(crate) enum Node {
     Subquery(Box<SubqueryNode>),
     Call(Box<CallNode>),
     Aggregate(Box<AggNode>),
-    Unary { negative: bool, expr: Box<Node> },
+    Unary {
+        negative: bool,
+        expr: Box<Node>,
+    },
     Binary(Box<BinaryNode>),
     /// Evaluated once, at the first step.
     Invariant(Box<Node>),
@@ -133,7 +136,13 @@ fn depends_on_step(name: &str) -> bool {
 /// # Errors
 /// The text for a computed duration that is not usable.
 pub(crate) fn plan(expr: &Expr, cx: &PlanContext) -> Result<Node, String> {
-    let built = Planner { cx }.node(expr, Hint { name: "", stats_only: false })?;
+    let built = Planner { cx }.node(
+        expr,
+        Hint {
+            name: "",
+            stats_only: false,
+        },
+    )?;
     Ok(built.wrapped())
 }
 
@@ -146,7 +155,11 @@ struct Built {
 
 impl Built {
     fn wrapped(self) -> Node {
-        if self.wrap { Node::Invariant(Box::new(self.node)) } else { self.node }
+        if self.wrap {
+            Node::Invariant(Box::new(self.node))
+        } else {
+            self.node
+        }
     }
 }
 
@@ -162,50 +175,91 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn node(&self, expr: &Expr, hint: Hint) -> Result<Built, String> {
-        let constant = |node| Ok(Built { node, invariant: true, wrap: false });
+        let constant = |node| {
+            Ok(Built {
+                node,
+                invariant: true,
+                wrap: false,
+            })
+        };
         match expr {
             Expr::Number(n) => constant(Node::Number(n.val)),
             Expr::String(s) => constant(Node::Str(s.val.clone())),
             Expr::Paren(p) => self.node(&p.expr, hint),
             Expr::Unary(u) => {
                 let b = self.node(&u.expr, hint)?;
-                let node = Node::Unary { negative: u.negative, expr: Box::new(b.node) };
+                let node = Node::Unary {
+                    negative: u.negative,
+                    expr: Box::new(b.node),
+                };
                 Ok(Built { node, ..b })
             }
             Expr::Vector(v) => {
                 let s = self.selector(v, hint)?;
                 let fixed = s.at.is_some();
-                Ok(Built { node: Node::Selector(Box::new(s)), invariant: fixed, wrap: fixed })
+                Ok(Built {
+                    node: Node::Selector(Box::new(s)),
+                    invariant: fixed,
+                    wrap: fixed,
+                })
             }
             Expr::Matrix(m) => {
                 let selector = self.selector(&m.selector, hint)?;
                 let range = self.duration(m.range_ms, m.range_expr.as_deref(), false)?;
                 let invariant = selector.at.is_some();
                 let node = Node::Range(Box::new(RangeSelector { selector, range }));
-                Ok(Built { node, invariant, wrap: false })
+                Ok(Built {
+                    node,
+                    invariant,
+                    wrap: false,
+                })
             }
             Expr::Subquery(s) => {
-                let inner = self.node(&s.expr, Hint { stats_only: false, ..hint })?;
-                let expr = if inner.invariant { Node::Invariant(Box::new(inner.node)) } else { inner.node };
+                let inner = self.node(
+                    &s.expr,
+                    Hint {
+                        stats_only: false,
+                        ..hint
+                    },
+                )?;
+                let expr = if inner.invariant {
+                    Node::Invariant(Box::new(inner.node))
+                } else {
+                    inner.node
+                };
                 let step = self.duration(s.step_ms, s.step_expr.as_deref(), false)?;
                 let at = self.at(s.at_ms, s.at_edge);
                 let node = Node::Subquery(Box::new(SubqueryNode {
                     expr,
                     range: self.duration(s.range_ms, s.range_expr.as_deref(), false)?,
-                    step: if step == 0 { self.cx.default_subquery_step.max(1) } else { step },
+                    step: if step == 0 {
+                        self.cx.default_subquery_step.max(1)
+                    } else {
+                        step
+                    },
                     offset: self.duration(s.offset_ms, s.offset_expr.as_deref(), true)?,
                     at,
                 }));
-                Ok(Built { node, invariant: at.is_some(), wrap: false })
+                Ok(Built {
+                    node,
+                    invariant: at.is_some(),
+                    wrap: false,
+                })
             }
             Expr::Binary(b) => {
                 let trim = matches!(b.op, BinOp::TrimUpper | BinOp::TrimLower);
-                let side = Hint { name: "", stats_only: hint.stats_only && !trim };
+                let side = Hint {
+                    name: "",
+                    stats_only: hint.stats_only && !trim,
+                };
                 let l = self.node(&b.lhs, side)?;
                 let r = self.node(&b.rhs, side)?;
                 let invariant = l.invariant && r.invariant;
-                let (lhs, rhs) =
-                    if invariant { (l.node, r.node) } else { (l.wrapped(), r.wrapped()) };
+                let (lhs, rhs) = if invariant {
+                    (l.node, r.node)
+                } else {
+                    (l.wrapped(), r.wrapped())
+                };
                 let node = Node::Binary(Box::new(BinaryNode {
                     op: b.op,
                     lhs,
@@ -215,11 +269,18 @@ impl Planner<'_> {
                     return_bool: b.return_bool,
                     span: b.span,
                 }));
-                Ok(Built { node, invariant, wrap: invariant })
+                Ok(Built {
+                    node,
+                    invariant,
+                    wrap: invariant,
+                })
             }
             Expr::Aggregate(a) => {
                 let inner = a.expr.unwrap_parens();
-                let hint = Hint { name: a.op.name(), ..hint };
+                let hint = Hint {
+                    name: a.op.name(),
+                    ..hint
+                };
                 let b = self.node(inner, hint)?;
                 let param_expr = a.param.as_ref().map(Expr::unwrap_parens);
                 let param = param_expr.map(|p| self.node(p, hint)).transpose()?;
@@ -238,7 +299,11 @@ impl Planner<'_> {
                     without: a.without,
                     span: a.span,
                 }));
-                Ok(Built { node, invariant, wrap })
+                Ok(Built {
+                    node,
+                    invariant,
+                    wrap,
+                })
             }
             Expr::Call(c) => self.call(c, hint),
         }
@@ -256,7 +321,11 @@ impl Planner<'_> {
             _ => None,
         };
         if let Some(v) = folded {
-            return Ok(Built { node: Node::Number(v), invariant: true, wrap: false });
+            return Ok(Built {
+                node: Node::Number(v),
+                invariant: true,
+                wrap: false,
+            });
         }
         let stats_only = match name {
             "histogram_count" | "histogram_sum" | "histogram_avg" => true,
@@ -265,14 +334,23 @@ impl Planner<'_> {
         };
         let inner_hint = Hint { name, stats_only };
         let exprs: Vec<&Expr> = c.args.iter().map(Expr::unwrap_parens).collect();
-        let built: Vec<Built> = exprs.iter().map(|e| self.node(e, inner_hint)).collect::<Result<_, _>>()?;
+        let built: Vec<Built> = exprs
+            .iter()
+            .map(|e| self.node(e, inner_hint))
+            .collect::<Result<_, _>>()?;
         let all_invariant = built.iter().all(|b| b.invariant);
         let only_selectors = exprs.iter().all(|e| matches!(e, Expr::Vector(_)));
         let invariant =
             all_invariant && (!depends_on_step(name) || (name == "timestamp" && only_selectors));
-        let args = built.into_iter().map(|b| if invariant { b.node } else { b.wrapped() }).collect();
-        let (info_at, info_offset) =
-            if name == "info" { self.first_selector_time(exprs.first().copied())? } else { (None, 0) };
+        let args = built
+            .into_iter()
+            .map(|b| if invariant { b.node } else { b.wrapped() })
+            .collect();
+        let (info_at, info_offset) = if name == "info" {
+            self.first_selector_time(exprs.first().copied())?
+        } else {
+            (None, 0)
+        };
         let info_matchers = match exprs.get(1) {
             Some(Expr::Vector(v)) if name == "info" => Some(v.matchers.clone()),
             _ => None,
@@ -282,12 +360,18 @@ impl Planner<'_> {
             args,
             arg_spans: exprs.iter().map(|e| e.span()).collect(),
             span: c.span,
-            absent_labels: exprs.first().map_or_else(Labels::empty, |e| absent_labels(e)),
+            absent_labels: exprs
+                .first()
+                .map_or_else(Labels::empty, |e| absent_labels(e)),
             info_at,
             info_offset,
             info_matchers,
         }));
-        Ok(Built { node, invariant, wrap: invariant })
+        Ok(Built {
+            node,
+            invariant,
+            wrap: invariant,
+        })
     }
 
     fn selector(&self, v: &VectorSelector, hint: Hint) -> Result<Selector, String> {
@@ -304,10 +388,10 @@ impl Planner<'_> {
     }
 
     fn at(&self, at: Option<i64>, edge: Option<StartOrEnd>) -> Option<i64> {
-        at.or(match edge? {
-            StartOrEnd::Start => Some(self.cx.start),
-            StartOrEnd::End => Some(self.cx.end),
-        })
+        at.or(edge.map(|e| match e {
+            StartOrEnd::Start => self.cx.start,
+            StartOrEnd::End => self.cx.end,
+        }))
     }
 
     fn duration(&self, ms: i64, expr: Option<&DurationExpr>, signed: bool) -> Result<i64, String> {
@@ -352,7 +436,9 @@ impl Planner<'_> {
 
     /// `@` and offset of the first selector below `expr`, subqueries on the way included.
     fn first_selector_time(&self, expr: Option<&Expr>) -> Result<(Option<i64>, i64), String> {
-        let Some(expr) = expr else { return Ok((None, 0)) };
+        let Some(expr) = expr else {
+            return Ok((None, 0));
+        };
         Ok(self.selector_time(expr)?.unwrap_or((None, 0)))
     }
 

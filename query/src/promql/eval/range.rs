@@ -11,10 +11,10 @@ use super::series::{Grid, Scalar, Series, Steps};
 use super::stream::{Dup, Item, Sink};
 use super::windows::{WindowSpec, Windows};
 use super::{EResult, QueryError};
+use crate::promql::functions::changes;
 use crate::promql::functions::range::RangeFn;
 use crate::promql::functions::rate::{self, Gaps};
 use crate::promql::functions::window::{Env, Window};
-use crate::promql::functions::changes;
 use crate::promql::histogram as hist;
 use crate::text::quote::quote;
 
@@ -36,8 +36,15 @@ struct RangeCall<'a> {
 
 impl Context<'_> {
     /// Evaluates a call with a range argument, series by series.
-    pub(super) fn stream_range_call(&self, c: &CallNode, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
-        let Some(func) = RangeFn::find(c.func.name) else { return Ok(()) };
+    pub(super) fn stream_range_call(
+        &self,
+        c: &CallNode,
+        grid: &Grid,
+        sink: Sink<'_>,
+    ) -> EResult<()> {
+        let Some(func) = RangeFn::find(c.func.name) else {
+            return Ok(());
+        };
         let mut range_arg = None;
         let mut params = Vec::new();
         for a in &c.args {
@@ -50,7 +57,14 @@ impl Context<'_> {
         let mut call = RangeCall {
             func,
             node: c,
-            spec: WindowSpec { grid: *grid, at: None, offset: 0, range: 0, before: 0, after: 0 },
+            spec: WindowSpec {
+                grid: *grid,
+                at: None,
+                offset: 0,
+                range: 0,
+                before: 0,
+                after: 0,
+            },
             params,
             anchored: false,
             smoothed: false,
@@ -65,11 +79,24 @@ impl Context<'_> {
                 let s = &r.selector;
                 check_extended(func, s.anchored, s.smoothed, c.func.name)?;
                 call.spec = self.range_spec(s, r.range, grid);
-                (call.anchored, call.smoothed, call.stats_only) = (s.anchored, s.smoothed, s.stats_only);
+                (call.anchored, call.smoothed, call.stats_only) =
+                    (s.anchored, s.smoothed, s.stats_only);
                 let set = self.open(s, &call.spec, r.range)?;
-                let dup = if Self::one_name(&s.matchers) { Dup::Never } else { Dup::Always };
+                let dup = if Self::one_name(&s.matchers) {
+                    Dup::Never
+                } else {
+                    Dup::Always
+                };
                 self.scan(&*set, &mut |i, col| {
-                    self.range_series(&mut call, i, set.labels(i), &col, (false, dup), &mut steps, sink)
+                    self.range_series(
+                        &mut call,
+                        i,
+                        set.labels(i),
+                        &col,
+                        (false, dup),
+                        &mut steps,
+                        sink,
+                    )
                 })
             }
             Some(Node::Subquery(sub)) => {
@@ -84,7 +111,15 @@ impl Context<'_> {
                     let samples = s.steps.samples();
                     let held = SubColumn::of(&s, &shared, &sub_grid);
                     let col = held.column();
-                    self.range_series(&mut call, i, &s.labels, &col, (s.drop_name, Dup::Always), &mut steps, sink)?;
+                    self.range_series(
+                        &mut call,
+                        i,
+                        &s.labels,
+                        &col,
+                        (s.drop_name, Dup::Always),
+                        &mut steps,
+                        sink,
+                    )?;
                     self.release(samples);
                 }
                 Ok(())
@@ -101,7 +136,8 @@ impl Context<'_> {
             for k in 0..grid.n {
                 let v = p.at(k);
                 if v <= 0.0 || v >= 1.0 {
-                    let text = format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {v:.6}");
+                    let text =
+                        format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {v:.6}");
                     return Err(QueryError::Execution(text));
                 }
             }
@@ -125,7 +161,9 @@ impl Context<'_> {
             labels,
             span: call.node.arg_spans.first().copied().unwrap_or_default(),
             annotations: &self.annotations,
-            use_start: self.options.use_start_timestamps && call.from_source && call.func.reads_start(),
+            use_start: self.options.use_start_timestamps
+                && call.from_source
+                && call.func.reads_start(),
             anchored: call.anchored,
             smoothed: call.smoothed,
         };
@@ -142,7 +180,10 @@ impl Context<'_> {
         let samples = steps.samples();
         self.charge(samples)?;
         self.release(held);
-        let mut item = Item { drop_name, ..Item::plain(index, labels, steps) };
+        let mut item = Item {
+            drop_name,
+            ..Item::plain(index, labels, steps)
+        };
         if !call.func.keeps_name() {
             self.mark_stripped(&mut item, dup);
         }
@@ -160,13 +201,25 @@ impl Context<'_> {
         steps: &mut Steps,
     ) -> EResult<usize> {
         let extended = call.anchored || call.smoothed;
-        let stale = col.values.iter().any(|v| v.is_nan()) && col.values.iter().any(|v| is_stale(*v));
+        let stale =
+            col.values.iter().any(|v| v.is_nan()) && col.values.iter().any(|v| is_stale(*v));
         if col.histograms.is_empty() && !extended && !env.use_start {
             let own;
             let (ts, vals, windows, gaps): (&[i64], &[f64], &Windows, &mut Vec<Gaps>) = if stale {
                 own = Clean::of(col, false);
                 let w = Windows::of(&own.ts, &call.spec);
-                return self.fill_floats(call.func, &own.ts, &own.vals, &w, None, env, &call.params, &call.spec, steps, call.from_source);
+                return self.fill_floats(
+                    call.func,
+                    &own.ts,
+                    &own.vals,
+                    &w,
+                    None,
+                    env,
+                    &call.params,
+                    &call.spec,
+                    steps,
+                    call.from_source,
+                );
             } else {
                 let (w, hit) = Windows::cached(&mut call.windows, col.ts, &call.spec);
                 if !hit {
@@ -177,7 +230,18 @@ impl Context<'_> {
             if gaps.is_empty() && matches!(call.func, RangeFn::Rate(_)) {
                 *gaps = window_gaps(ts, windows, &call.spec);
             }
-            return self.fill_floats(call.func, ts, vals, windows, Some(gaps), env, &call.params, &call.spec, steps, call.from_source);
+            return self.fill_floats(
+                call.func,
+                ts,
+                vals,
+                windows,
+                Some(gaps),
+                env,
+                &call.params,
+                &call.spec,
+                steps,
+                call.from_source,
+            );
         }
         let clean = Clean::of(col, call.stats_only);
         self.fill_any(call, &clean, env, steps)
@@ -261,12 +325,18 @@ impl Context<'_> {
             if k == 0 {
                 read += samples as u64;
             } else if spec.at.is_none() {
-                let after = end.saturating_add(spec.after).saturating_sub(spec.grid.step);
-                let new_hists: usize =
-                    (hlo..hhi).filter(|i| hist_ts[*i] > after).map(|i| sizes[i]).sum();
+                let after = end
+                    .saturating_add(spec.after)
+                    .saturating_sub(spec.grid.step);
+                let new_hists: usize = (hlo..hhi)
+                    .filter(|i| hist_ts[*i] > after)
+                    .map(|i| sizes[i])
+                    .sum();
                 read += (c.ts[lo..hi].iter().filter(|t| **t > after).count() + new_hists) as u64;
             }
-            p.iter_mut().zip(&call.params).for_each(|(p, s)| *p = s.at(k));
+            p.iter_mut()
+                .zip(&call.params)
+                .for_each(|(p, s)| *p = s.at(k));
             let window = Window {
                 ts: &c.ts[lo..hi],
                 vals: &c.vals[lo..hi],
@@ -286,7 +356,9 @@ impl Context<'_> {
     }
 
     fn note_non_counter(&self, labels: &Labels, span: crate::promql::ast::Span) {
-        let Some(name) = labels.metric_name() else { return };
+        let Some(name) = labels.metric_name() else {
+            return;
+        };
         if self.options.type_and_unit_labels {
             let t = labels.get("__type__").unwrap_or("");
             if t != "counter" && t != "histogram" {
@@ -303,7 +375,10 @@ impl Context<'_> {
             }
             return;
         }
-        if !["_total", "_sum", "_count", "_bucket"].iter().any(|s| name.ends_with(s)) {
+        if !["_total", "_sum", "_count", "_bucket"]
+            .iter()
+            .any(|s| name.ends_with(s))
+        {
             self.note(|a| {
                 a.info(
                     span,
@@ -327,11 +402,23 @@ impl Context<'_> {
             start = start.saturating_add(s.step);
         }
         if start > last {
-            return Ok((Grid { start, step: s.step, n: 0 }, Vec::new()));
+            return Ok((
+                Grid {
+                    start,
+                    step: s.step,
+                    n: 0,
+                },
+                Vec::new(),
+            ));
         }
-        let n = usize::try_from((last - start) / s.step + 1).map_err(|_| QueryError::TooManySamples)?;
+        let n =
+            usize::try_from((last - start) / s.step + 1).map_err(|_| QueryError::TooManySamples)?;
         self.check_steps(n)?;
-        let sub = Grid { start, step: s.step, n };
+        let sub = Grid {
+            start,
+            step: s.step,
+            n,
+        };
         let before = self.stats.queryable.get();
         let series = self.vector(&s.expr, &sub)?;
         // The functions over the subquery count the samples that they see.
@@ -352,7 +439,11 @@ impl Context<'_> {
             return Ok(Vec::new());
         }
         self.charge(steps.samples())?;
-        Ok(vec![Series { labels: c.absent_labels.clone(), drop_name: true, steps }])
+        Ok(vec![Series {
+            labels: c.absent_labels.clone(),
+            drop_name: true,
+            steps,
+        }])
     }
 }
 
@@ -377,7 +468,9 @@ fn check_extended(func: RangeFn, anchored: bool, smoothed: bool, name: &str) -> 
         return Err(QueryError::Execution(text));
     }
     if smoothed && !func.allows_smoothed() {
-        let text = format!("smoothed modifier can only be used with: delta, increase, rate - not with {name}");
+        let text = format!(
+            "smoothed modifier can only be used with: delta, increase, rate - not with {name}"
+        );
         return Err(QueryError::Execution(text));
     }
     Ok(())
@@ -398,7 +491,10 @@ impl SubColumn {
             (shared.clone(), s.steps.vals.clone())
         } else {
             let ones = || s.steps.mask.ones();
-            (ones().map(|k| grid.t(k)).collect(), ones().map(|k| s.steps.vals[k]).collect())
+            (
+                ones().map(|k| grid.t(k)).collect(),
+                ones().map(|k| s.steps.vals[k]).collect(),
+            )
         };
         use engine::model::{CounterResetHint as Hint, FloatHistogram};
         let hists = s
@@ -412,18 +508,28 @@ impl SubColumn {
                 // Samples of a subquery may be any distance apart: what was known about resets
                 // between neighbours does not hold.
                 let h = match h.hint {
-                    Hint::Reset | Hint::NotReset => {
-                        Arc::new(FloatHistogram { hint: Hint::Unknown, ..(**h).clone() })
-                    }
+                    Hint::Reset | Hint::NotReset => Arc::new(FloatHistogram {
+                        hint: Hint::Unknown,
+                        ..(**h).clone()
+                    }),
                     _ => h.clone(),
                 };
-                Some(HistogramSample { t: grid.t(k), start_t: 0, h })
+                Some(HistogramSample {
+                    t: grid.t(k),
+                    start_t: 0,
+                    h,
+                })
             })
             .collect();
         Self { ts, vals, hists }
     }
 
     fn column(&self) -> Column<'_> {
-        Column { ts: &self.ts, values: &self.vals, start_ts: &[], histograms: &self.hists }
+        Column {
+            ts: &self.ts,
+            values: &self.vals,
+            start_ts: &[],
+            histograms: &self.hists,
+        }
     }
 }

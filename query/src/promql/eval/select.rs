@@ -41,20 +41,28 @@ impl Context<'_> {
         visit: &mut dyn FnMut(usize, Column<'_>) -> EResult<()>,
     ) -> EResult<()> {
         let mut failed = None;
-        set.scan(0..set.len(), &mut |i, column| {
-            match self.check().and_then(|()| visit(i, column)) {
+        set.scan(
+            0..set.len(),
+            &mut |i, column| match self.check().and_then(|()| visit(i, column)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(e) => {
                     failed = Some(e);
                     ControlFlow::Break(())
                 }
-            }
-        })?;
+            },
+        )?;
         failed.map_or(Ok(()), Err)
     }
 
     fn instant_spec(&self, s: &Selector, grid: &Grid) -> WindowSpec {
-        WindowSpec { grid: *grid, at: s.at, offset: s.offset, range: self.lookback, before: 0, after: 0 }
+        WindowSpec {
+            grid: *grid,
+            at: s.at,
+            offset: s.offset,
+            range: self.lookback,
+            before: 0,
+            after: 0,
+        }
     }
 
     /// Instant selector: the newest sample within the lookback at every step.
@@ -69,7 +77,11 @@ impl Context<'_> {
         self.scan(&*set, &mut |i, col| {
             steps.reset(grid.n);
             let samples = if col.histograms.is_empty() {
-                pick_floats(&col, Lookups::cached(&mut lookups, col.ts, &spec), &mut steps)
+                pick_floats(
+                    &col,
+                    Lookups::cached(&mut lookups, col.ts, &spec),
+                    &mut steps,
+                )
             } else {
                 self.pick_mixed(s, &col, &spec, &mut steps, |_, p| p)
             };
@@ -115,14 +127,23 @@ impl Context<'_> {
 
     /// Time of the newest sample per step (`timestamp`), or its start timestamp. Series without
     /// any are left out.
-    pub(super) fn sample_times(&self, s: &Selector, grid: &Grid, starts: bool) -> EResult<Vec<Series>> {
+    pub(super) fn sample_times(
+        &self,
+        s: &Selector,
+        grid: &Grid,
+        starts: bool,
+    ) -> EResult<Vec<Series>> {
         let spec = self.instant_spec(s, grid);
         let set = self.open(s, &spec, 0)?;
         let mut out = Vec::new();
         self.scan(&*set, &mut |i, col| {
             let mut steps = Steps::new(grid.n);
             for k in 0..grid.n {
-                if let Some((t, _)) = newest(&col, spec.range_at(k)) {
+                if let Some((t, p)) = newest(&col, spec.range_at(k)) {
+                    if let (Point::Hist(_), "info") = (p, s.hint) {
+                        let text = "this should be an info metric, with float samples";
+                        return Err(QueryError::Execution(format!("{text}: {}", set.labels(i))));
+                    }
                     let t = if starts { start_of(&col, t) } else { t };
                     steps.set(k, t as f64 / 1000.0);
                 }
@@ -131,7 +152,14 @@ impl Context<'_> {
             if samples > 0 {
                 self.count(samples as u64, samples as u64);
                 self.charge(samples)?;
-                out.push((i, Series { labels: set.labels(i).clone(), drop_name: false, steps }));
+                out.push((
+                    i,
+                    Series {
+                        labels: set.labels(i).clone(),
+                        drop_name: false,
+                        steps,
+                    },
+                ));
             }
             Ok(())
         })?;
@@ -141,7 +169,10 @@ impl Context<'_> {
 
     /// Instant selector with `smoothed`: interpolation between the neighbours of the step.
     fn stream_smoothed(&self, s: &Selector, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
-        let spec = WindowSpec { after: self.lookback, ..self.instant_spec(s, grid) };
+        let spec = WindowSpec {
+            after: self.lookback,
+            ..self.instant_spec(s, grid)
+        };
         let set = self.open(s, &spec, 0)?;
         let mut steps = Steps::new(grid.n);
         self.scan(&*set, &mut |i, col| {
@@ -202,7 +233,10 @@ impl Context<'_> {
         }
         let before = &hists[i.checked_sub(1)?];
         let Some(next) = hists.get(i) else {
-            let h = FloatHistogram { hint: CounterResetHint::Unknown, ..(*before.h).clone() };
+            let h = FloatHistogram {
+                hint: CounterResetHint::Unknown,
+                ..(*before.h).clone()
+            };
             return Some(Point::Hist(Arc::new(h)));
         };
         let gauge = |p: &HistogramSample| p.h.hint == CounterResetHint::Gauge;
@@ -225,7 +259,11 @@ impl Context<'_> {
     }
 
     /// A range selector as the result of a query: raw points.
-    pub(super) fn matrix_points(&self, r: &RangeSelector, grid: &Grid) -> EResult<Vec<MatrixSeries>> {
+    pub(super) fn matrix_points(
+        &self,
+        r: &RangeSelector,
+        grid: &Grid,
+    ) -> EResult<Vec<MatrixSeries>> {
         let s = &r.selector;
         let spec = self.range_spec(s, r.range, grid);
         let set = self.open(s, &spec, r.range)?;
@@ -234,8 +272,15 @@ impl Context<'_> {
         self.scan(&*set, &mut |i, col| {
             let c = Clean::of(&col, false);
             let (f0, f1) = Windows::of(&c.ts, &spec).bounds(0);
-            let inside = |t: i64| t > start.saturating_sub(spec.before) && t <= end.saturating_add(spec.after);
-            let hists: Vec<_> = c.hists.iter().filter(|p| inside(p.t)).map(|p| (p.t, p.h.clone())).collect();
+            let inside = |t: i64| {
+                t > start.saturating_sub(spec.before) && t <= end.saturating_add(spec.after)
+            };
+            let hists: Vec<_> = c
+                .hists
+                .iter()
+                .filter(|p| inside(p.t))
+                .map(|p| (p.t, p.h.clone()))
+                .collect();
             let mut floats: Vec<(i64, f64)> = (f0..f1).map(|i| (c.ts[i], c.vals[i])).collect();
             if s.anchored || s.smoothed {
                 if !hists.is_empty() {
@@ -254,11 +299,19 @@ impl Context<'_> {
                 };
                 floats = extended::border_points(&w, s.smoothed);
             }
-            let samples = floats.len() + hists.iter().map(|(_, h)| hist::sample_size(h)).sum::<usize>();
+            let samples = floats.len()
+                + hists
+                    .iter()
+                    .map(|(_, h)| hist::sample_size(h))
+                    .sum::<usize>();
             if samples > 0 {
                 self.count(samples as u64, samples as u64);
                 self.charge(samples)?;
-                out.push(MatrixSeries { labels: set.labels(i).clone(), floats, histograms: hists });
+                out.push(MatrixSeries {
+                    labels: set.labels(i).clone(),
+                    floats,
+                    histograms: hists,
+                });
             }
             Ok(())
         })?;
@@ -271,7 +324,11 @@ impl Context<'_> {
             at: s.at,
             offset: s.offset,
             range,
-            before: if s.anchored || s.smoothed { self.lookback } else { 0 },
+            before: if s.anchored || s.smoothed {
+                self.lookback
+            } else {
+                0
+            },
             after: if s.smoothed { self.lookback } else { 0 },
         }
     }
@@ -305,7 +362,10 @@ fn pick_floats(col: &Column<'_>, lookups: &Lookups, steps: &mut Steps) -> usize 
 /// The newest sample in `(start, end]`, unless it is a staleness marker.
 fn newest(col: &Column<'_>, (start, end): (i64, i64)) -> Option<(i64, Point)> {
     let f = col.ts.partition_point(|t| *t <= end).checked_sub(1);
-    let h = col.histograms.partition_point(|p| p.t <= end).checked_sub(1);
+    let h = col
+        .histograms
+        .partition_point(|p| p.t <= end)
+        .checked_sub(1);
     let hist_newer = match (f, h) {
         (Some(f), Some(h)) => col.histograms[h].t > col.ts[f],
         (None, Some(_)) => true,
@@ -323,13 +383,23 @@ fn newest(col: &Column<'_>, (start, end): (i64, i64)) -> Option<(i64, Point)> {
 fn start_of(col: &Column<'_>, t: i64) -> i64 {
     match col.ts.binary_search(&t) {
         Ok(i) => col.start_ts.get(i).copied().unwrap_or(0),
-        Err(_) => col.histograms.iter().find(|p| p.t == t).map_or(0, |p| p.start_t),
+        Err(_) => col
+            .histograms
+            .iter()
+            .find(|p| p.t == t)
+            .map_or(0, |p| p.start_t),
     }
 }
 
 /// The histogram with count and sum only.
 fn without_buckets(h: &FloatHistogram, hint: CounterResetHint) -> Arc<FloatHistogram> {
-    Arc::new(FloatHistogram { hint, schema: h.schema, count: h.count, sum: h.sum, ..FloatHistogram::default() })
+    Arc::new(FloatHistogram {
+        hint,
+        schema: h.schema,
+        count: h.count,
+        sum: h.sum,
+        ..FloatHistogram::default()
+    })
 }
 
 /// A column without staleness markers.
@@ -343,14 +413,26 @@ pub(super) struct Clean {
 impl Clean {
     /// `stats_only`: histograms keep count and sum; resets are found while the buckets are there.
     pub(super) fn of(col: &Column<'_>, stats_only: bool) -> Self {
-        let keep = || col.values.iter().enumerate().filter(|(_, v)| !is_stale(**v)).map(|(i, _)| i);
-        let mut hists: Vec<HistogramSample> =
-            col.histograms.iter().filter(|p| !is_stale(p.h.sum)).cloned().collect();
+        let keep = || {
+            col.values
+                .iter()
+                .enumerate()
+                .filter(|(_, v)| !is_stale(**v))
+                .map(|(i, _)| i)
+        };
+        let mut hists: Vec<HistogramSample> = col
+            .histograms
+            .iter()
+            .filter(|p| !is_stale(p.h.sum))
+            .cloned()
+            .collect();
         if stats_only {
             let full: Vec<Arc<FloatHistogram>> = hists.iter().map(|p| p.h.clone()).collect();
             for (i, p) in hists.iter_mut().enumerate() {
                 let hint = match (full[i].hint, i.checked_sub(1)) {
-                    (CounterResetHint::Unknown, Some(before)) if hist::detect_reset(&full[i], &full[before]) => {
+                    (CounterResetHint::Unknown, Some(before))
+                        if hist::detect_reset(&full[i], &full[before]) =>
+                    {
                         CounterResetHint::Reset
                     }
                     (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotReset,
@@ -362,7 +444,9 @@ impl Clean {
         Self {
             ts: keep().map(|i| col.ts[i]).collect(),
             vals: keep().map(|i| col.values[i]).collect(),
-            sts: keep().filter_map(|i| col.start_ts.get(i).copied()).collect(),
+            sts: keep()
+                .filter_map(|i| col.start_ts.get(i).copied())
+                .collect(),
             hists,
         }
     }

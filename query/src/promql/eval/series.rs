@@ -18,7 +18,8 @@ pub(crate) struct Grid {
 impl Grid {
     #[inline]
     pub(crate) fn t(&self, k: usize) -> i64 {
-        self.start.saturating_add((k as i64).saturating_mul(self.step))
+        self.start
+            .saturating_add((k as i64).saturating_mul(self.step))
     }
 
     pub(crate) fn end(&self) -> i64 {
@@ -39,11 +40,17 @@ pub(crate) struct Mask {
 
 impl Mask {
     pub(crate) fn empty(n: usize) -> Self {
-        Self { bits: SmallVec::from_elem(0, n.div_ceil(64)), n }
+        Self {
+            bits: SmallVec::from_elem(0, n.div_ceil(64)),
+            n,
+        }
     }
 
     pub(crate) fn full(n: usize) -> Self {
-        let mut m = Self { bits: SmallVec::from_elem(u64::MAX, n.div_ceil(64)), n };
+        let mut m = Self {
+            bits: SmallVec::from_elem(u64::MAX, n.div_ceil(64)),
+            n,
+        };
         m.trim();
         m
     }
@@ -99,7 +106,10 @@ impl Mask {
     }
 
     pub(crate) fn and_not(&mut self, o: &Self) {
-        self.bits.iter_mut().zip(&o.bits).for_each(|(a, b)| *a &= !b);
+        self.bits
+            .iter_mut()
+            .zip(&o.bits)
+            .for_each(|(a, b)| *a &= !b);
     }
 
     pub(crate) fn or(&mut self, o: &Self) {
@@ -118,7 +128,11 @@ impl Mask {
 
     /// Steps that are set, ascending.
     pub(crate) fn ones(&self) -> Ones<'_> {
-        Ones { mask: self, word: 0, bits: self.bits.first().copied().unwrap_or(0) }
+        Ones {
+            mask: self,
+            word: 0,
+            bits: self.bits.first().copied().unwrap_or(0),
+        }
     }
 }
 
@@ -163,11 +177,19 @@ pub(crate) enum Point {
 
 impl Steps {
     pub(crate) fn new(n: usize) -> Self {
-        Self { vals: vec![0.0; n], mask: Mask::empty(n), hists: None }
+        Self {
+            vals: vec![0.0; n],
+            mask: Mask::empty(n),
+            hists: None,
+        }
     }
 
     pub(crate) fn constant(v: f64, n: usize) -> Self {
-        Self { vals: vec![v; n], mask: Mask::full(n), hists: None }
+        Self {
+            vals: vec![v; n],
+            mask: Mask::full(n),
+            hists: None,
+        }
     }
 
     pub(crate) fn n(&self) -> usize {
@@ -216,21 +238,31 @@ impl Steps {
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.mask.any() || self.hists.as_ref().is_some_and(|h| h.iter().any(Option::is_some))
+        self.mask.any()
+            || self
+                .hists
+                .as_ref()
+                .is_some_and(|h| h.iter().any(Option::is_some))
     }
 
     /// Steps with a float or a histogram.
     pub(crate) fn present(&self) -> Mask {
         let mut m = self.mask.clone();
         if let Some(h) = &self.hists {
-            h.iter().enumerate().filter(|(_, h)| h.is_some()).for_each(|(k, _)| m.set(k));
+            h.iter()
+                .enumerate()
+                .filter(|(_, h)| h.is_some())
+                .for_each(|(k, _)| m.set(k));
         }
         m
     }
 
     /// What the sample limit counts.
     pub(crate) fn samples(&self) -> usize {
-        let hists = self.hists.as_ref().map_or(0, |h| h.iter().flatten().map(|h| sample_size(h)).sum());
+        let hists = self
+            .hists
+            .as_ref()
+            .map_or(0, |h| h.iter().flatten().map(|h| sample_size(h)).sum());
         self.mask.count() + hists
     }
 

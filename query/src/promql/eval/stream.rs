@@ -44,18 +44,31 @@ pub(super) type Sink<'s> = &'s mut dyn FnMut(Item<'_>) -> EResult<()>;
 
 impl<'a> Item<'a> {
     pub(super) fn plain(index: usize, labels: &'a Labels, steps: &'a mut Steps) -> Self {
-        Self { index, labels, stripped: false, drop_name: false, dup: Dup::Never, steps }
+        Self {
+            index,
+            labels,
+            stripped: false,
+            drop_name: false,
+            dup: Dup::Never,
+            steps,
+        }
     }
 
     /// The labels as an operator above sees them.
     pub(super) fn owned_labels(&self) -> Labels {
-        if self.stripped { without_metadata(self.labels) } else { self.labels.clone() }
+        if self.stripped {
+            without_metadata(self.labels)
+        } else {
+            self.labels.clone()
+        }
     }
 
     /// The labels as an operator above sees them, without an allocation.
     pub(super) fn visible_labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
         let stripped = self.stripped;
-        self.labels.iter().filter(move |(n, _)| !stripped || !is_metadata_label(n))
+        self.labels
+            .iter()
+            .filter(move |(n, _)| !stripped || !is_metadata_label(n))
     }
 }
 
@@ -63,7 +76,11 @@ impl<'a> Item<'a> {
 enum Op<'a> {
     Negate,
     Math(fn(f64, &[f64]) -> f64, Vec<Scalar>),
-    WithScalar { node: &'a BinaryNode, scalar: Scalar, scalar_left: bool },
+    WithScalar {
+        node: &'a BinaryNode,
+        scalar: Scalar,
+        scalar_left: bool,
+    },
 }
 
 impl Context<'_> {
@@ -73,7 +90,10 @@ impl Context<'_> {
         match node {
             Node::Selector(s) => self.stream_selector(s, grid, sink),
             Node::Call(c) if streams(c) => self.stream_call(c, grid, sink),
-            Node::Unary { negative: false, expr } => self.stream(expr, grid, sink),
+            Node::Unary {
+                negative: false,
+                expr,
+            } => self.stream(expr, grid, sink),
             Node::Unary { expr, .. } => {
                 self.stream(expr, grid, &mut |item| self.apply(&Op::Negate, item, sink))
             }
@@ -87,7 +107,10 @@ impl Context<'_> {
         let (Some(f), Some((arg, params))) = (math::find(c.func.name), c.args.split_first()) else {
             return self.stream_range_call(c, grid, sink);
         };
-        let params = params.iter().map(|p| self.scalar(p, grid)).collect::<EResult<Vec<_>>>()?;
+        let params = params
+            .iter()
+            .map(|p| self.scalar(p, grid))
+            .collect::<EResult<Vec<_>>>()?;
         let op = Op::Math(f, params);
         self.stream(arg, grid, &mut |item| self.apply(&op, item, sink))
     }
@@ -95,20 +118,33 @@ impl Context<'_> {
     /// A vector with a scalar, on either side.
     pub(super) fn stream_binary(&self, b: &BinaryNode, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
         let scalar_left = b.types.0 == ValueType::Scalar;
-        let (vector, scalar) = if scalar_left { (&b.rhs, &b.lhs) } else { (&b.lhs, &b.rhs) };
+        let (vector, scalar) = if scalar_left {
+            (&b.rhs, &b.lhs)
+        } else {
+            (&b.lhs, &b.rhs)
+        };
         let scalar = self.scalar(scalar, grid)?;
-        let op = Op::WithScalar { node: b, scalar, scalar_left };
+        let op = Op::WithScalar {
+            node: b,
+            scalar,
+            scalar_left,
+        };
         self.stream(vector, grid, &mut |item| self.apply(&op, item, sink))
     }
 
     fn push_evaluated(&self, node: &Node, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
-        let Val::Vector(series) = self.eval(node, grid)? else { return Ok(()) };
+        let Val::Vector(series) = self.eval(node, grid)? else {
+            return Ok(());
+        };
         for (index, mut s) in series.into_iter().enumerate() {
             let samples = s.steps.samples();
             if samples == 0 {
                 continue;
             }
-            sink(Item { drop_name: s.drop_name, ..Item::plain(index, &s.labels, &mut s.steps) })?;
+            sink(Item {
+                drop_name: s.drop_name,
+                ..Item::plain(index, &s.labels, &mut s.steps)
+            })?;
             self.release(samples);
         }
         Ok(())
@@ -132,9 +168,20 @@ impl Context<'_> {
                 merge = item.dup;
             }
             let (labels, drop_name, index) = (item.owned_labels(), item.drop_name, item.index);
-            let steps = if n < 64 { item.steps.clone() } else { std::mem::replace(item.steps, Steps::new(n)) };
+            let steps = if n < 64 {
+                item.steps.clone()
+            } else {
+                std::mem::replace(item.steps, Steps::new(n))
+            };
             self.charge(steps.samples())?;
-            out.push((index, Series { labels, drop_name, steps }));
+            out.push((
+                index,
+                Series {
+                    labels,
+                    drop_name,
+                    steps,
+                },
+            ));
             Ok(())
         })?;
         if !out.is_sorted_by_key(|(i, _)| *i) {
@@ -175,7 +222,11 @@ impl Context<'_> {
                 map_floats(item.steps, *f, params);
                 self.mark_stripped(&mut item, Dup::Overlap);
             }
-            Op::WithScalar { node, scalar, scalar_left } => {
+            Op::WithScalar {
+                node,
+                scalar,
+                scalar_left,
+            } => {
                 binary::with_scalar(self, node, item.steps, scalar, *scalar_left);
                 if node.op.drops_name() || node.return_bool {
                     self.mark_stripped(&mut item, Dup::Overlap);
@@ -198,7 +249,9 @@ impl Context<'_> {
     /// True when all series of a selector have the same name, so that dropping it makes no two
     /// label sets equal.
     pub(super) fn one_name(matchers: &[engine::model::Matcher]) -> bool {
-        matchers.iter().any(|m| m.name == METRIC_NAME && m.op_str() == "=")
+        matchers
+            .iter()
+            .any(|m| m.name == METRIC_NAME && m.op_str() == "=")
     }
 }
 
@@ -228,8 +281,16 @@ pub(super) fn negate(steps: &mut Steps) {
 /// `f` of every float; histograms are dropped.
 pub(super) fn map_floats(steps: &mut Steps, f: fn(f64, &[f64]) -> f64, params: &[Scalar]) {
     steps.hists = None;
-    let constant: Option<Vec<f64>> =
-        params.iter().map(|p| if let Scalar::Const(v) = p { Some(*v) } else { None }).collect();
+    let constant: Option<Vec<f64>> = params
+        .iter()
+        .map(|p| {
+            if let Scalar::Const(v) = p {
+                Some(*v)
+            } else {
+                None
+            }
+        })
+        .collect();
     if let Some(p) = constant {
         if p.len() == 2 && p[1] < p[0] {
             // clamp with an empty interval.

@@ -21,14 +21,24 @@ impl WindowSpec {
     /// The range `(start, end]` of step `k`.
     #[inline]
     pub(crate) fn range_at(&self, k: usize) -> (i64, i64) {
-        let end = self.at.unwrap_or_else(|| self.grid.t(k)).saturating_sub(self.offset);
+        let end = self
+            .at
+            .unwrap_or_else(|| self.grid.t(k))
+            .saturating_sub(self.offset);
         (end.saturating_sub(self.range), end)
     }
 
     /// First and last timestamp that any step reads.
     pub(crate) fn time_bounds(&self) -> (i64, i64) {
-        let first = self.range_at(0).0.saturating_sub(self.before).saturating_add(1);
-        let last = self.range_at(self.grid.n.saturating_sub(1)).1.saturating_add(self.after);
+        let first = self
+            .range_at(0)
+            .0
+            .saturating_sub(self.before)
+            .saturating_add(1);
+        let last = self
+            .range_at(self.grid.n.saturating_sub(1))
+            .1
+            .saturating_add(self.after);
         (first, last)
     }
 }
@@ -60,7 +70,10 @@ impl Windows {
         let (mut lo, mut hi, mut old) = (0usize, 0usize, 0usize);
         for k in 0..spec.grid.n {
             let (start, end) = spec.range_at(k);
-            let (from, to) = (start.saturating_sub(spec.before), end.saturating_add(spec.after));
+            let (from, to) = (
+                start.saturating_sub(spec.before),
+                end.saturating_add(spec.after),
+            );
             advance(ts, &mut lo, from);
             advance(ts, &mut hi, to);
             let hi = hi.max(lo);
@@ -84,7 +97,9 @@ impl Windows {
         ts: &Arc<[i64]>,
         spec: &WindowSpec,
     ) -> (&'c Self, bool) {
-        let hit = slot.as_ref().is_some_and(|w| w.key.as_ref().is_some_and(|k| Arc::ptr_eq(k, ts)));
+        let hit = slot
+            .as_ref()
+            .is_some_and(|w| w.key.as_ref().is_some_and(|k| Arc::ptr_eq(k, ts)));
         if !hit {
             let mut w = Self::of(ts, spec);
             w.key = Some(ts.clone());
@@ -158,6 +173,10 @@ impl Lookups {
                 }
             })
             .collect();
-        Self { key: ts.clone(), index, complete }
+        Self {
+            key: ts.clone(),
+            index,
+            complete,
+        }
     }
 }

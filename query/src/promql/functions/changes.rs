@@ -26,7 +26,11 @@ pub(crate) fn float_column(resets: bool, vals: &[f64], w: &Windows, out: &mut St
 }
 
 fn float_transition(resets: bool, before: f64, now: f64) -> bool {
-    if resets { now < before } else { now != before && !(now.is_nan() && before.is_nan()) }
+    if resets {
+        now < before
+    } else {
+        now != before && !(now.is_nan() && before.is_nan())
+    }
 }
 
 enum Seen<'a> {
@@ -46,10 +50,18 @@ pub(crate) fn window(resets: bool, w: &Window<'_>, env: &Env<'_>) -> Option<Poin
         let float_next = h >= w.hists.len() || (f < w.vals.len() && w.ts[f] <= w.hists[h].t);
         let now = if float_next {
             f += 1;
-            (w.ts[f - 1], env.start_of(w, f - 1), Seen::Float(w.vals[f - 1]))
+            (
+                w.ts[f - 1],
+                env.start_of(w, f - 1),
+                Seen::Float(w.vals[f - 1]),
+            )
         } else {
             h += 1;
-            (w.hists[h - 1].t, env.hist_start_of(w, h - 1), Seen::Hist(&w.hists[h - 1].h))
+            (
+                w.hists[h - 1].t,
+                env.hist_start_of(w, h - 1),
+                Seen::Hist(&w.hists[h - 1].h),
+            )
         };
         if let Some((t0, s0, p0)) = &before {
             let started = || resets && start_says_reset(*s0, *t0, now.1, now.0);

@@ -40,11 +40,16 @@ fn civil(seconds: i64) -> (i64, i64, i64) {
     let days = seconds.div_euclid(86_400) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, carry) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     (year_of_era + era * 400 + carry, month, day)
 }
 
@@ -56,7 +61,9 @@ mod tests {
     fn parts_agree_with_a_calendar_library() {
         let get = |name: &str, s: i64| find(name).map(|f| f(s));
         for s in (-3_000_000_000i64..4_000_000_000).step_by(86_400 * 13 + 7_333) {
-            let Ok(t) = jiff::Timestamp::from_second(s) else { continue };
+            let Ok(t) = jiff::Timestamp::from_second(s) else {
+                continue;
+            };
             let z = t.to_zoned(jiff::tz::TimeZone::UTC);
             assert_eq!(get("year", s), Some(f64::from(z.year())));
             assert_eq!(get("month", s), Some(f64::from(z.month())));
@@ -65,7 +72,10 @@ mod tests {
             assert_eq!(get("days_in_month", s), Some(f64::from(z.days_in_month())));
             assert_eq!(get("hour", s), Some(f64::from(z.hour())));
             assert_eq!(get("minute", s), Some(f64::from(z.minute())));
-            assert_eq!(get("day_of_week", s), Some(f64::from(z.weekday().to_sunday_zero_offset())));
+            assert_eq!(
+                get("day_of_week", s),
+                Some(f64::from(z.weekday().to_sunday_zero_offset()))
+            );
         }
     }
 }

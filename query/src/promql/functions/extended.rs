@@ -25,9 +25,17 @@ pub(crate) fn window(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Po
 /// Indexes of the samples that decide the borders: the last at or before the start (or the first
 /// of all) and the last of all or, smoothed, the first at or after the end.
 /// `None` when nothing lies inside.
-fn borders(t: impl Fn(usize) -> i64, n: usize, w: &Window<'_>, smoothed: bool) -> Option<(usize, usize)> {
+fn borders(
+    t: impl Fn(usize) -> i64,
+    n: usize,
+    w: &Window<'_>,
+    smoothed: bool,
+) -> Option<(usize, usize)> {
     let mut last = n.checked_sub(1)?;
-    let first = (0..last).find(|i| t(*i) > w.start).unwrap_or(last).saturating_sub(1);
+    let first = (0..last)
+        .find(|i| t(*i) > w.start)
+        .unwrap_or(last)
+        .saturating_sub(1);
     if smoothed {
         last = (0..last).find(|i| t(*i) >= w.end).unwrap_or(last);
     }
@@ -72,7 +80,14 @@ fn floats(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
         let from = first + usize::from(w.ts[first] <= w.start);
         let to = last + usize::from(w.ts[last] < w.end);
         let mut before = left;
-        for x in w.vals.get(from..to).unwrap_or(&[]).iter().copied().chain([right]) {
+        for x in w
+            .vals
+            .get(from..to)
+            .unwrap_or(&[])
+            .iter()
+            .copied()
+            .chain([right])
+        {
             if x < before {
                 v += before;
             }
@@ -168,7 +183,9 @@ fn histograms(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
     }
     let mut h = right.clone();
     match hist::sub(&mut h, &left) {
-        Ok(done) if done.bounds_reconciled => env.note(|a, _, s| a.bounds_reconciled("subtraction", s)),
+        Ok(done) if done.bounds_reconciled => {
+            env.note(|a, _, s| a.bounds_reconciled("subtraction", s))
+        }
         Ok(_) => {}
         Err(_) => {
             env.note(|a, m, s| a.mixed_schemas(m, s));

@@ -35,5 +35,8 @@ pub struct Function {
 /// The function called `name`. Names are case-sensitive. Cost: a binary search.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.binary_search_by(|f| f.name.cmp(name)).ok().map(|i| &FUNCTIONS[i])
+    FUNCTIONS
+        .binary_search_by(|f| f.name.cmp(name))
+        .ok()
+        .map(|i| &FUNCTIONS[i])
 }

@@ -24,14 +24,19 @@ pub(crate) fn compare(a: &str, b: &str) -> Ordering {
 }
 
 fn number(s: &str) -> Option<u64> {
-    s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse().ok()).flatten()
+    s.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| s.parse().ok())
+        .flatten()
 }
 
 fn chunks(s: &str) -> impl Iterator<Item = &str> {
     let mut rest = s;
     std::iter::from_fn(move || {
         let digit = rest.chars().next()?.is_ascii_digit();
-        let end = rest.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() != digit)
+            .unwrap_or(rest.len());
         let (chunk, tail) = rest.split_at(end);
         rest = tail;
         Some(chunk)

@@ -21,7 +21,10 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
+    values.sort_unstable_by(|a, b| {
+        a.partial_cmp(b)
+            .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+    });
     quantile_sorted(q, values)
 }
 
@@ -307,7 +310,11 @@ fn merge_histograms(
 ) -> Result<FloatHistogram, IncompatibleSchemas> {
     let mut acc = HistogramMean::new(hists[0]);
     for h in &hists[1..] {
-        *reconciled |= if mean { acc.add_to_mean(h)? } else { acc.add(h)? };
+        *reconciled |= if mean {
+            acc.add_to_mean(h)?
+        } else {
+            acc.add(h)?
+        };
     }
     acc.finish(mean)
 }
@@ -323,7 +330,12 @@ pub(crate) struct HistogramMean {
 
 impl HistogramMean {
     pub(crate) fn new(h: &FloatHistogram) -> Self {
-        Self { value: h.clone(), comp: None, count: 1.0, incremental: false }
+        Self {
+            value: h.clone(),
+            comp: None,
+            count: 1.0,
+            incremental: false,
+        }
     }
 
     /// For sums. True when custom bounds were reconciled.

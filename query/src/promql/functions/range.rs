@@ -24,7 +24,12 @@ pub(crate) enum RangeFn {
 impl RangeFn {
     pub(crate) fn find(name: &str) -> Option<Self> {
         use OverTime as O;
-        let rate = |counter, per_second| Self::Rate(RateKind { counter, per_second });
+        let rate = |counter, per_second| {
+            Self::Rate(RateKind {
+                counter,
+                per_second,
+            })
+        };
         Some(match name {
             "rate" => rate(true, true),
             "increase" => rate(true, false),
@@ -66,7 +71,9 @@ impl RangeFn {
     pub(crate) fn reads_start(self) -> bool {
         matches!(
             self,
-            Self::Rate(RateKind { counter: true, .. }) | Self::Instant { counter: true } | Self::Resets
+            Self::Rate(RateKind { counter: true, .. })
+                | Self::Instant { counter: true }
+                | Self::Resets
         )
     }
 
@@ -91,7 +98,9 @@ impl RangeFn {
             Self::DoubleExponential => regression::double_exponential(w, env, param(0), param(1)),
             Self::OverTime(f) => f.window(w, env),
             Self::Quantile => quantile_window(param(0), w, env),
-            Self::Absent => (!w.vals.is_empty() || !w.hists.is_empty()).then_some(Point::Float(1.0)),
+            Self::Absent => {
+                (!w.vals.is_empty() || !w.hists.is_empty()).then_some(Point::Float(1.0))
+            }
         }
     }
 }

@@ -33,7 +33,11 @@ pub(crate) struct Gaps {
 #[inline]
 pub(crate) fn gaps(start: i64, end: i64, first: i64, last: i64, count: usize) -> Gaps {
     let sampled = (last - first) as f64 / 1000.0;
-    let average = if count > 1 { sampled / (count - 1) as f64 } else { 0.0 };
+    let average = if count > 1 {
+        sampled / (count - 1) as f64
+    } else {
+        0.0
+    };
     let limit = average * EXTRAPOLATION_LIMIT;
     let bridge = |gap: f64| if gap >= limit { average / 2.0 } else { gap };
     Gaps {
@@ -44,9 +48,18 @@ pub(crate) fn gaps(start: i64, end: i64, first: i64, last: i64, count: usize) ->
 }
 
 /// Floats only, no start timestamps: the hot path. `gaps` holds one entry per step.
-pub(crate) fn float_column(kind: RateKind, vals: &[f64], w: &Windows, gaps: &[Gaps], out: &mut Steps) {
+pub(crate) fn float_column(
+    kind: RateKind,
+    vals: &[f64],
+    w: &Windows,
+    gaps: &[Gaps],
+    out: &mut Steps,
+) {
     let resets: Vec<u32> = if kind.counter {
-        (1..vals.len()).filter(|i| vals[*i] < vals[*i - 1]).map(|i| i as u32).collect()
+        (1..vals.len())
+            .filter(|i| vals[*i] < vals[*i - 1])
+            .map(|i| i as u32)
+            .collect()
     } else {
         Vec::new()
     };
@@ -208,7 +221,8 @@ fn histogram_delta(w: &Window<'_>, counter: bool, env: &Env<'_>) -> Option<Float
     let last = &points[points.len() - 1].h;
     let is_reset = |i: usize, before: &FloatHistogram| {
         let (s0, s1) = (env.hist_start_of(w, i - 1), env.hist_start_of(w, i));
-        start_says_reset(s0, points[i - 1].t, s1, points[i].t) || hist::detect_reset(&points[i].h, before)
+        start_says_reset(s0, points[i - 1].t, s1, points[i].t)
+            || hist::detect_reset(&points[i].h, before)
     };
     if counter && (gauge(&points[0].h) || gauge(last)) {
         env.note(|a, m, s| a.not_counter(m, s));
@@ -246,7 +260,9 @@ fn histogram_delta(w: &Window<'_>, counter: bool, env: &Env<'_>) -> Option<Float
     }
     let mut h = hist::at_schema(last, schema);
     match hist::sub(&mut h, &first) {
-        Ok(done) if done.bounds_reconciled => env.note(|a, _, s| a.bounds_reconciled("subtraction", s)),
+        Ok(done) if done.bounds_reconciled => {
+            env.note(|a, _, s| a.bounds_reconciled("subtraction", s))
+        }
         Ok(_) => {}
         Err(_) => return mixed(),
     }
@@ -279,13 +295,22 @@ pub(crate) fn instant_window(counter: bool, w: &Window<'_>, env: &Env<'_>) -> Op
         Float(f64),
         Hist(&'a HistogramSample),
     }
-    let floats = (0..w.vals.len()).rev().take(2).map(|i| (w.ts[i], env.start_of(w, i), Last::Float(w.vals[i])));
+    let floats = (0..w.vals.len())
+        .rev()
+        .take(2)
+        .map(|i| (w.ts[i], env.start_of(w, i), Last::Float(w.vals[i])));
     let hists = (0..w.hists.len()).rev().take(2).map(|i| {
-        (w.hists[i].t, env.hist_start_of(w, i), Last::Hist(&w.hists[i]))
+        (
+            w.hists[i].t,
+            env.hist_start_of(w, i),
+            Last::Hist(&w.hists[i]),
+        )
     });
     let mut last: Vec<(i64, i64, Last<'_>)> = floats.chain(hists).collect();
     last.sort_by_key(|p| std::cmp::Reverse(p.0));
-    let [(t1, s1, p1), (t0, s0, p0), ..] = last.as_slice() else { return None };
+    let [(t1, s1, p1), (t0, s0, p0), ..] = last.as_slice() else {
+        return None;
+    };
     let seconds = (t1 - t0) as f64 / 1000.0;
     if seconds == 0.0 {
         return None;

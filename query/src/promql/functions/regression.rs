@@ -8,7 +8,11 @@ use crate::promql::eval::series::Point;
 fn linear(w: &Window<'_>, at: i64) -> (f64, f64) {
     let first = w.vals[0];
     if w.vals.iter().skip(1).all(|v| *v == first) {
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+        return if first.is_infinite() {
+            (f64::NAN, f64::NAN)
+        } else {
+            (0.0, first)
+        };
     }
     let [mut x, mut y, mut xy, mut x2] = [(0.0, 0.0); 4];
     for (t, v) in w.ts.iter().zip(w.vals) {

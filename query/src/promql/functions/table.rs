@@ -10,7 +10,13 @@ const fn f(
     returns: ValueType,
     experimental: bool,
 ) -> Function {
-    Function { name, args, variadic, returns, experimental }
+    Function {
+        name,
+        args,
+        variadic,
+        returns,
+        experimental,
+    }
 }
 
 /// All functions, sorted by name.
@@ -40,16 +46,34 @@ pub static FUNCTIONS: &[Function] = &[
     f("deg", &[Vector], 0, Vector, false),
     f("delta", &[Matrix], 0, Vector, false),
     f("deriv", &[Matrix], 0, Vector, false),
-    f("double_exponential_smoothing", &[Matrix, Scalar, Scalar], 0, Vector, true),
+    f(
+        "double_exponential_smoothing",
+        &[Matrix, Scalar, Scalar],
+        0,
+        Vector,
+        true,
+    ),
     f("end", &[], 0, Scalar, true),
     f("exp", &[Vector], 0, Vector, false),
     f("first_over_time", &[Matrix], 0, Vector, false),
     f("floor", &[Vector], 0, Vector, false),
     f("histogram_avg", &[Vector], 0, Vector, false),
     f("histogram_count", &[Vector], 0, Vector, false),
-    f("histogram_fraction", &[Scalar, Scalar, Vector], 0, Vector, false),
+    f(
+        "histogram_fraction",
+        &[Scalar, Scalar, Vector],
+        0,
+        Vector,
+        false,
+    ),
     f("histogram_quantile", &[Scalar, Vector], 0, Vector, false),
-    f("histogram_quantiles", &[Vector, String, Scalar, Scalar], 9, Vector, true),
+    f(
+        "histogram_quantiles",
+        &[Vector, String, Scalar, Scalar],
+        9,
+        Vector,
+        true,
+    ),
     f("histogram_stddev", &[Vector], 0, Vector, false),
     f("histogram_stdvar", &[Vector], 0, Vector, false),
     f("histogram_sum", &[Vector], 0, Vector, false),
@@ -58,8 +82,20 @@ pub static FUNCTIONS: &[Function] = &[
     f("increase", &[Matrix], 0, Vector, false),
     f("info", &[Vector, Vector], 1, Vector, true),
     f("irate", &[Matrix], 0, Vector, false),
-    f("label_join", &[Vector, String, String, String], -1, Vector, false),
-    f("label_replace", &[Vector, String, String, String, String], 0, Vector, false),
+    f(
+        "label_join",
+        &[Vector, String, String, String],
+        -1,
+        Vector,
+        false,
+    ),
+    f(
+        "label_replace",
+        &[Vector, String, String, String, String],
+        0,
+        Vector,
+        false,
+    ),
     f("last_over_time", &[Matrix], 0, Vector, false),
     f("ln", &[Vector], 0, Vector, false),
     f("log10", &[Vector], 0, Vector, false),

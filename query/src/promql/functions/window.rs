@@ -53,12 +53,20 @@ impl Env<'_> {
 
     /// Start timestamp of float `i` of `w`, 0 when unknown or unused.
     pub(crate) fn start_of(&self, w: &Window<'_>, i: usize) -> i64 {
-        if self.use_start { w.sts.get(i).copied().unwrap_or(0) } else { 0 }
+        if self.use_start {
+            w.sts.get(i).copied().unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Start timestamp of histogram `i` of `w`.
     pub(crate) fn hist_start_of(&self, w: &Window<'_>, i: usize) -> i64 {
-        if self.use_start { w.hists[i].start_t } else { 0 }
+        if self.use_start {
+            w.hists[i].start_t
+        } else {
+            0
+        }
     }
 }
 

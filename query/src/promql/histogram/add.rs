@@ -22,7 +22,10 @@ pub struct Combined {
 ///
 /// # Errors
 /// [`IncompatibleSchemas`]; `h` is unchanged then.
-pub fn add(h: &mut FloatHistogram, other: &FloatHistogram) -> Result<Combined, IncompatibleSchemas> {
+pub fn add(
+    h: &mut FloatHistogram,
+    other: &FloatHistogram,
+) -> Result<Combined, IncompatibleSchemas> {
     combine(h, other, None, false)
 }
 
@@ -30,7 +33,10 @@ pub fn add(h: &mut FloatHistogram, other: &FloatHistogram) -> Result<Combined, I
 ///
 /// # Errors
 /// [`IncompatibleSchemas`]; `h` is unchanged then.
-pub fn sub(h: &mut FloatHistogram, other: &FloatHistogram) -> Result<Combined, IncompatibleSchemas> {
+pub fn sub(
+    h: &mut FloatHistogram,
+    other: &FloatHistogram,
+) -> Result<Combined, IncompatibleSchemas> {
     combine(h, other, None, true)
 }
 
@@ -71,14 +77,19 @@ fn combine(
     if custom != uses_custom_buckets(other) {
         return Err(IncompatibleSchemas);
     }
-    let mut out = Combined { reset_collision: merge_hints(h, other.hint), ..Combined::default() };
+    let mut out = Combined {
+        reset_collision: merge_hints(h, other.hint),
+        ..Combined::default()
+    };
     let sign = |v: f64| if subtract { -v } else { v };
     let compensated = comp.is_some();
 
     if !custom {
         let other_zero = align_zero_buckets(h, other, comp.as_deref_mut());
         match comp.as_deref_mut() {
-            Some(c) => (h.zero_count, c.zero_count) = kahan::inc(other_zero, h.zero_count, c.zero_count),
+            Some(c) => {
+                (h.zero_count, c.zero_count) = kahan::inc(other_zero, h.zero_count, c.zero_count)
+            }
             None => h.zero_count += sign(other_zero),
         }
     }
@@ -95,7 +106,11 @@ fn combine(
 
     if custom {
         if h.custom_values == other.custom_values {
-            let mine = Side::read(&h.positive_spans, &h.positive, comp.as_deref().map(|c| &c.positive[..]));
+            let mine = Side::read(
+                &h.positive_spans,
+                &h.positive,
+                comp.as_deref().map(|c| &c.positive[..]),
+            );
             let theirs = Side::read(&other.positive_spans, &other.positive, None);
             store_positive(h, comp, mine.merge(theirs, compensated, subtract));
         } else {
@@ -109,9 +124,14 @@ fn combine(
     let threshold = h.zero_threshold;
     let join = |spans: (&[Span], &[Span]), counts: (&[f64], &[f64]), c: Option<&[f64]>| {
         let mine = Side::read(spans.0, counts.0, c).reduced(h.schema, schema, compensated);
-        let mut theirs = Side::read(spans.1, counts.1, None).reduced(other.schema, schema, compensated);
+        let mut theirs =
+            Side::read(spans.1, counts.1, None).reduced(other.schema, schema, compensated);
         // What lies in the zero bucket was counted there.
-        let inside = theirs.0.iter().take_while(|b| upper_bound(b.index, schema) <= threshold).count();
+        let inside = theirs
+            .0
+            .iter()
+            .take_while(|b| upper_bound(b.index, schema) <= threshold)
+            .count();
         theirs.0.drain(..inside);
         mine.merge(theirs, compensated, subtract)
     };
@@ -139,7 +159,11 @@ fn combine(
     Ok(out)
 }
 
-pub(super) fn store_positive(h: &mut FloatHistogram, comp: Option<&mut FloatHistogram>, side: Side) {
+pub(super) fn store_positive(
+    h: &mut FloatHistogram,
+    comp: Option<&mut FloatHistogram>,
+    side: Side,
+) {
     let (spans, counts, comps) = side.write();
     if let Some(c) = comp {
         c.positive = comps;
@@ -174,9 +198,13 @@ fn align_zero_buckets(
     let mut other_count = other.zero_count;
     let mut other_threshold = other.zero_threshold;
     // Each round widens one of them to a bucket bound: at most one round per bucket.
-    let rounds = 4 + h.positive.len() + h.negative.len() + other.positive.len() + other.negative.len();
+    let rounds =
+        4 + h.positive.len() + h.negative.len() + other.positive.len() + other.negative.len();
     for _ in 0..rounds {
-        if other_threshold == h.zero_threshold || other_threshold.is_nan() || h.zero_threshold.is_nan() {
+        if other_threshold == h.zero_threshold
+            || other_threshold.is_nan()
+            || h.zero_threshold.is_nan()
+        {
             break;
         }
         if h.zero_threshold > other_threshold {
@@ -206,8 +234,16 @@ pub(super) fn widened_zero_bucket(
     if threshold <= h.zero_threshold {
         return (h.zero_count, h.zero_threshold.max(threshold), c);
     }
-    let positive = Side::read(&h.positive_spans, &h.positive, comp.map(|c| &c.positive[..]));
-    let negative = Side::read(&h.negative_spans, &h.negative, comp.map(|c| &c.negative[..]));
+    let positive = Side::read(
+        &h.positive_spans,
+        &h.positive,
+        comp.map(|c| &c.positive[..]),
+    );
+    let negative = Side::read(
+        &h.negative_spans,
+        &h.negative,
+        comp.map(|c| &c.negative[..]),
+    );
     'widen: loop {
         let mut count = h.zero_count;
         for (side, restart) in [(&positive, false), (&negative, true)] {
@@ -239,12 +275,21 @@ fn drop_inside_zero_bucket(h: &mut FloatHistogram, comp: Option<&mut FloatHistog
     let outside = |spans: &[Span], counts: &[f64], c: Option<&[f64]>| {
         let mut side = Side::read(spans, counts, c);
         side.retain(|b| {
-            upper_bound(b.index.wrapping_sub(1), schema) >= threshold && (b.count != 0.0 || b.comp != 0.0)
+            upper_bound(b.index.wrapping_sub(1), schema) >= threshold
+                && (b.count != 0.0 || b.comp != 0.0)
         });
         side.write()
     };
-    let positive = outside(&h.positive_spans, &h.positive, comp.as_deref().map(|c| &c.positive[..]));
-    let negative = outside(&h.negative_spans, &h.negative, comp.as_deref().map(|c| &c.negative[..]));
+    let positive = outside(
+        &h.positive_spans,
+        &h.positive,
+        comp.as_deref().map(|c| &c.positive[..]),
+    );
+    let negative = outside(
+        &h.negative_spans,
+        &h.negative,
+        comp.as_deref().map(|c| &c.negative[..]),
+    );
     (h.positive_spans, h.positive) = (positive.0, positive.1);
     (h.negative_spans, h.negative) = (negative.0, negative.1);
     if let Some(c) = comp {

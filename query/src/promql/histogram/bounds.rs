@@ -28,8 +28,16 @@ impl Bucket {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let (low, high, at) = (self.lower.abs().log2(), self.upper.abs().log2(), v.abs().log2());
-        if v > 0.0 { (at - low) / (high - low) } else { 1.0 - (at - high) / (low - high) }
+        let (low, high, at) = (
+            self.lower.abs().log2(),
+            self.upper.abs().log2(),
+            v.abs().log2(),
+        );
+        if v > 0.0 {
+            (at - low) / (high - low)
+        } else {
+            1.0 - (at - high) / (low - high)
+        }
     }
 }
 
@@ -52,14 +60,24 @@ pub fn upper_bound(index: i32, schema: i32) -> f64 {
     if schema < 0 {
         let exponent = i64::from(index) << (-schema).min(16);
         // The largest bucket ends at the largest float, not at infinity.
-        return if exponent == 1024 { f64::MAX } else { scale(1.0, exponent) };
+        return if exponent == 1024 {
+            f64::MAX
+        } else {
+            scale(1.0, exponent)
+        };
     }
     let schema = schema.min(8);
     let fraction = index & ((1 << schema) - 1);
-    let mantissa = usize::try_from(fraction << (8 - schema)).ok().and_then(|i| MANTISSAS.get(i));
+    let mantissa = usize::try_from(fraction << (8 - schema))
+        .ok()
+        .and_then(|i| MANTISSAS.get(i));
     let mantissa = mantissa.copied().unwrap_or(0.5);
     let exponent = i64::from(index >> schema) + 1;
-    if mantissa == 0.5 && exponent == 1025 { f64::MAX } else { scale(mantissa, exponent) }
+    if mantissa == 0.5 && exponent == 1025 {
+        f64::MAX
+    } else {
+        scale(mantissa, exponent)
+    }
 }
 
 /// Upper bound of bucket `index`, for any schema. Indexes outside custom bounds are infinite.
@@ -121,7 +139,11 @@ pub fn all_buckets(h: &FloatHistogram) -> impl DoubleEndedIterator<Item = Bucket
         count: h.zero_count,
         index: 0,
     });
-    negative(h).rev().map(cut).chain(middle).chain(positive(h).map(cut))
+    negative(h)
+        .rev()
+        .map(cut)
+        .chain(middle)
+        .chain(positive(h).map(cut))
 }
 
 /// The bounds of a bucket from [`all_buckets`] without the cut.

@@ -86,7 +86,10 @@ fn make_monotonic(buckets: &mut [ClassicBucket]) -> Option<ForcedMonotonicity> {
 
 /// Quantile `q`. The buckets are put in order; linear interpolation from 0 (or from the bound
 /// below) to the bucket's bound. NaN without `+Inf` bucket, with one bucket, or empty.
-pub fn classic_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Option<ForcedMonotonicity>) {
+pub fn classic_quantile(
+    q: f64,
+    buckets: &mut Vec<ClassicBucket>,
+) -> (f64, Option<ForcedMonotonicity>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }
@@ -144,7 +147,11 @@ pub fn classic_fraction(lower: f64, upper: f64, buckets: &mut Vec<ClassicBucket>
     }
     let mut rank = 0.0;
     let (mut lower_rank, mut upper_rank) = (None, None);
-    let mut bound = if buckets[0].upper <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
+    let mut bound = if buckets[0].upper <= 0.0 {
+        f64::NEG_INFINITY
+    } else {
+        0.0
+    };
     for b in buckets.iter() {
         let rank_at = |v: f64| {
             if bound == f64::NEG_INFINITY {

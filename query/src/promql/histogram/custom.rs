@@ -30,7 +30,9 @@ pub(super) fn add_mismatched(
     let bounds = common_bounds(&h.custom_values, &other.custom_values);
     let mut target = vec![(0.0, 0.0); bounds.len() + 1];
     let place = |source: &FloatHistogram, index: i32| -> usize {
-        let bound = usize::try_from(index).ok().and_then(|i| source.custom_values.get(i));
+        let bound = usize::try_from(index)
+            .ok()
+            .and_then(|i| source.custom_values.get(i));
         bound.map_or(bounds.len(), |b| bounds.partition_point(|x| x < b))
     };
     for (i, (index, count)) in pairs(&h.positive_spans, &h.positive).enumerate() {
@@ -48,7 +50,11 @@ pub(super) fn add_mismatched(
         .iter()
         .enumerate()
         .filter(|(_, t)| t.0 != 0.0 || t.1 != 0.0)
-        .map(|(i, t)| Entry { index: i32::try_from(i).unwrap_or(i32::MAX), count: t.0, comp: t.1 })
+        .map(|(i, t)| Entry {
+            index: i32::try_from(i).unwrap_or(i32::MAX),
+            count: t.0,
+            comp: t.1,
+        })
         .collect();
     let mut comp = comp;
     store_positive(h, comp.as_deref_mut(), Side(side));
@@ -64,10 +70,15 @@ pub(super) fn shrank(h: &FloatHistogram, previous: &FloatHistogram) -> bool {
     let grouped = |x: &FloatHistogram| {
         let mut sums = vec![0.0; bounds.len() + 1];
         for (index, count) in pairs(&x.positive_spans, &x.positive) {
-            let bound = usize::try_from(index).ok().and_then(|i| x.custom_values.get(i));
+            let bound = usize::try_from(index)
+                .ok()
+                .and_then(|i| x.custom_values.get(i));
             sums[bound.map_or(bounds.len(), |b| bounds.partition_point(|y| y < b))] += count;
         }
         sums
     };
-    grouped(h).iter().zip(grouped(previous)).any(|(now, before)| *now < before)
+    grouped(h)
+        .iter()
+        .zip(grouped(previous))
+        .any(|(now, before)| *now < before)
 }

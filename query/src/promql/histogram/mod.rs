@@ -30,7 +30,9 @@ use crate::text::float;
 
 /// Two histograms, one with exponential and one with custom buckets, cannot be combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cannot apply this operation on histograms with a mix of exponential and custom bucket schemas")]
+#[error(
+    "cannot apply this operation on histograms with a mix of exponential and custom bucket schemas"
+)]
 pub struct IncompatibleSchemas;
 
 /// True for schema -53.
@@ -45,7 +47,10 @@ pub fn mul(h: &mut FloatHistogram, factor: f64) {
     h.zero_count *= factor;
     h.count *= factor;
     h.sum *= factor;
-    h.positive.iter_mut().chain(&mut h.negative).for_each(|b| *b *= factor);
+    h.positive
+        .iter_mut()
+        .chain(&mut h.negative)
+        .for_each(|b| *b *= factor);
     if factor < 0.0 {
         h.hint = CounterResetHint::Gauge;
     }
@@ -64,7 +69,10 @@ pub fn div(h: &mut FloatHistogram, scalar: f64) {
         h.negative_spans.clear();
         return;
     }
-    h.positive.iter_mut().chain(&mut h.negative).for_each(|b| *b /= scalar);
+    h.positive
+        .iter_mut()
+        .chain(&mut h.negative)
+        .for_each(|b| *b /= scalar);
     if scalar < 0.0 {
         h.hint = CounterResetHint::Gauge;
     }
@@ -84,7 +92,9 @@ pub fn at_schema(h: &FloatHistogram, schema: i32) -> FloatHistogram {
         return out;
     }
     let reduce = |spans: &[engine::model::Span], counts: &[f64]| {
-        side::Side::read(spans, counts, None).reduced(h.schema, schema, false).write()
+        side::Side::read(spans, counts, None)
+            .reduced(h.schema, schema, false)
+            .write()
     };
     (out.positive_spans, out.positive, _) = reduce(&h.positive_spans, &h.positive);
     (out.negative_spans, out.negative, _) = reduce(&h.negative_spans, &h.negative);
@@ -97,7 +107,8 @@ pub fn at_schema(h: &FloatHistogram, schema: i32) -> FloatHistogram {
 #[must_use]
 pub fn equals(a: &FloatHistogram, b: &FloatHistogram) -> bool {
     let same = |x: f64, y: f64| x.to_bits() == y.to_bits();
-    let all_same = |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(*x, *y));
+    let all_same =
+        |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(*x, *y));
     let indices = |spans: &[engine::model::Span], counts: &[f64]| -> Vec<i32> {
         pairs(spans, counts).map(|(i, _)| i).collect()
     };
@@ -119,7 +130,11 @@ pub fn has_overflow(h: &FloatHistogram) -> bool {
     h.zero_count.is_infinite()
         || h.count.is_infinite()
         || h.sum.is_infinite()
-        || h.positive.iter().chain(&h.negative).chain(&h.custom_values).any(|v| v.is_infinite())
+        || h.positive
+            .iter()
+            .chain(&h.negative)
+            .chain(&h.custom_values)
+            .any(|v| v.is_infinite())
 }
 
 /// What the sample limit counts for a histogram: its size in units of a float sample (16 bytes).
@@ -161,7 +176,11 @@ pub fn variance(h: &FloatHistogram) -> f64 {
 /// The text that `count_values` uses: `{count:3, sum:5, (0.5,1]:3}`.
 #[must_use]
 pub fn to_text(h: &FloatHistogram) -> String {
-    let mut out = format!("{{count:{}, sum:{}", float::general(h.count), float::general(h.sum));
+    let mut out = format!(
+        "{{count:{}, sum:{}",
+        float::general(h.count),
+        float::general(h.sum)
+    );
     for b in all_buckets(h) {
         if b.count == 0.0 {
             continue;

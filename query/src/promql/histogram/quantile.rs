@@ -40,7 +40,11 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
     }
     // From the nearer end, unless NaN observations make the count at the upper end unreliable.
     let forward = h.sum.is_nan() || q < 0.5;
-    let mut rank = if forward { q * h.count } else { (1.0 - q) * h.count };
+    let mut rank = if forward {
+        q * h.count
+    } else {
+        (1.0 - q) * h.count
+    };
     let mut count = 0.0;
     let mut bucket = Bucket {
         lower: 0.0,
@@ -51,7 +55,11 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
         index: 0,
     };
     let mut buckets = all_buckets(h);
-    while let Some(b) = if forward { buckets.next() } else { buckets.next_back() } {
+    while let Some(b) = if forward {
+        buckets.next()
+    } else {
+        buckets.next_back()
+    } {
         bucket = b;
         if b.count == 0.0 {
             continue;
@@ -77,9 +85,17 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
     // Rounding may have pushed it over.
     count = count.min(h.count);
     if count < rank {
-        return if h.sum.is_nan() { (f64::NAN, Some(NanNote::Result)) } else { (bucket.upper, None) };
+        return if h.sum.is_nan() {
+            (f64::NAN, Some(NanNote::Result))
+        } else {
+            (bucket.upper, None)
+        };
     }
-    rank = if forward { rank - (count - bucket.count) } else { count - rank };
+    rank = if forward {
+        rank - (count - bucket.count)
+    } else {
+        count - rank
+    };
     let mut note = None;
     if h.sum.is_nan() {
         let total = count + buckets.map(|b| b.count).sum::<f64>();
@@ -89,7 +105,10 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
     }
     let fraction = rank / bucket.count;
     if custom || (bucket.lower <= 0.0 && bucket.upper >= 0.0) {
-        return (bucket.lower + (bucket.upper - bucket.lower) * fraction, note);
+        return (
+            bucket.lower + (bucket.upper - bucket.lower) * fraction,
+            note,
+        );
     }
     let (low, high) = (bucket.lower.abs().log2(), bucket.upper.abs().log2());
     let v = if bucket.lower > 0.0 {

@@ -48,8 +48,11 @@ fn side_shrank(h: &FloatHistogram, previous: &FloatHistogram, positive: bool) ->
         if !uses_custom_buckets(h) {
             side = side.reduced(x.schema, h.schema, false);
             if h.zero_threshold != 0.0 {
-                let inside =
-                    side.0.iter().take_while(|b| upper_bound(b.index, h.schema) <= h.zero_threshold).count();
+                let inside = side
+                    .0
+                    .iter()
+                    .take_while(|b| upper_bound(b.index, h.schema) <= h.zero_threshold)
+                    .count();
                 side.0.drain(..inside);
             }
         }
@@ -59,7 +62,10 @@ fn side_shrank(h: &FloatHistogram, previous: &FloatHistogram, positive: bool) ->
     let mut rest = now.0.iter().peekable();
     for before in read(previous).0 {
         while rest.next_if(|b| b.index < before.index).is_some() {}
-        let count = rest.peek().filter(|b| b.index == before.index).map(|b| b.count);
+        let count = rest
+            .peek()
+            .filter(|b| b.index == before.index)
+            .map(|b| b.count);
         match count {
             Some(c) if c < before.count => return true,
             None if before.count != 0.0 => return true,

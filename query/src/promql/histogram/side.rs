@@ -6,7 +6,10 @@ use crate::promql::functions::kahan;
 
 /// (bucket index, count) in index order. Spans that promise more buckets than there are counts end
 /// early.
-pub(crate) fn pairs<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
+pub(crate) fn pairs<'a>(
+    spans: &'a [Span],
+    counts: &'a [f64],
+) -> impl Iterator<Item = (i32, f64)> + 'a {
     let mut next = 0i32;
     let indices = spans.iter().flat_map(move |s| {
         let first = next.wrapping_add(s.offset);
@@ -20,7 +23,10 @@ pub(crate) fn pairs<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<I
 /// Drops zero counts and rebuilds the spans.
 pub(crate) fn compact_side(spans: &mut Vec<Span>, counts: &mut Vec<f64>) {
     let tight = counts.iter().all(|c| *c != 0.0)
-        && spans.iter().enumerate().all(|(i, s)| s.length > 0 && (i == 0 || s.offset > 0));
+        && spans
+            .iter()
+            .enumerate()
+            .all(|(i, s)| s.length > 0 && (i == 0 || s.offset > 0));
     if tight {
         return;
     }
@@ -92,7 +98,10 @@ impl Side {
         for b in &self.0 {
             match spans.last_mut() {
                 Some(s) if b.index == end => s.length += 1,
-                _ => spans.push(Span { offset: b.index.wrapping_sub(end), length: 1 }),
+                _ => spans.push(Span {
+                    offset: b.index.wrapping_sub(end),
+                    length: 1,
+                }),
             }
             end = b.index.wrapping_add(1);
         }

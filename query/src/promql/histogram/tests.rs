@@ -6,14 +6,20 @@ fn exponential(schema: i32, offset: i32, counts: &[f64]) -> FloatHistogram {
     FloatHistogram {
         schema,
         count: counts.iter().sum(),
-        positive_spans: vec![Span { offset, length: counts.len() as u32 }],
+        positive_spans: vec![Span {
+            offset,
+            length: counts.len() as u32,
+        }],
         positive: counts.to_vec(),
         ..FloatHistogram::default()
     }
 }
 
 fn custom(bounds: &[f64], counts: &[f64]) -> FloatHistogram {
-    FloatHistogram { custom_values: bounds.to_vec(), ..exponential(-53, 0, counts) }
+    FloatHistogram {
+        custom_values: bounds.to_vec(),
+        ..exponential(-53, 0, counts)
+    }
 }
 
 #[test]
@@ -22,7 +28,13 @@ fn addition_reduces_to_the_coarser_schema() {
     let b = exponential(0, 1, &[10.0, 100.0]);
     assert_eq!(add(&mut a, &b), Ok(Combined::default()));
     assert_eq!((a.schema, a.positive.as_slice()), (0, &[13.0, 112.0][..]));
-    assert_eq!(a.positive_spans, [Span { offset: 1, length: 2 }]);
+    assert_eq!(
+        a.positive_spans,
+        [Span {
+            offset: 1,
+            length: 2
+        }]
+    );
 }
 
 #[test]
@@ -43,7 +55,10 @@ fn mismatched_custom_bounds_meet_at_the_common_ones() {
     let b = custom(&[1.0, 3.0, 4.0], &[10.0, 20.0, 30.0, 40.0]);
     let done = add(&mut a, &b);
     assert!(done.is_ok_and(|c| c.bounds_reconciled));
-    assert_eq!((a.custom_values.as_slice(), a.positive.as_slice()), (&[1.0, 4.0][..], &[11.0, 55.0, 44.0][..]));
+    assert_eq!(
+        (a.custom_values.as_slice(), a.positive.as_slice()),
+        (&[1.0, 4.0][..], &[11.0, 55.0, 44.0][..])
+    );
     assert!(add(&mut a, &exponential(0, 0, &[1.0])).is_err());
 }
 
@@ -61,19 +76,44 @@ fn compaction_keeps_indexes() {
     let mut h = exponential(0, 2, &[0.0, 1.0, 0.0, 0.0, 2.0, 0.0]);
     compact(&mut h);
     assert_eq!(h.positive, [1.0, 2.0]);
-    assert_eq!(h.positive_spans, [Span { offset: 3, length: 1 }, Span { offset: 2, length: 1 }]);
+    assert_eq!(
+        h.positive_spans,
+        [
+            Span {
+                offset: 3,
+                length: 1
+            },
+            Span {
+                offset: 2,
+                length: 1
+            }
+        ]
+    );
 }
 
 #[test]
 fn malformed_layouts_do_no_harm() {
     let mut h = FloatHistogram {
         schema: 100,
-        positive_spans: vec![Span { offset: i32::MAX, length: u32::MAX }, Span { offset: -5, length: 3 }],
+        positive_spans: vec![
+            Span {
+                offset: i32::MAX,
+                length: u32::MAX,
+            },
+            Span {
+                offset: -5,
+                length: 3,
+            },
+        ],
         positive: vec![1.0, 2.0],
         zero_threshold: f64::NAN,
         ..FloatHistogram::default()
     };
-    let other = FloatHistogram { schema: -100, zero_threshold: 5.0, ..h.clone() };
+    let other = FloatHistogram {
+        schema: -100,
+        zero_threshold: 5.0,
+        ..h.clone()
+    };
     assert!(add(&mut h, &other).is_ok());
     compact(&mut h);
     trim(&mut h, 1.0, true);

@@ -38,8 +38,16 @@ pub fn trim(h: &mut FloatHistogram, at: f64, upper: bool) {
     }
     let [has_positive, has_negative] = has;
     if h.zero_count > 0.0 && !custom {
-        let lower = if has_positive && !has_negative { 0.0 } else { -h.zero_threshold };
-        let top = if has_negative && !has_positive { 0.0 } else { h.zero_threshold };
+        let lower = if has_positive && !has_negative {
+            0.0
+        } else {
+            -h.zero_threshold
+        };
+        let top = if has_negative && !has_positive {
+            0.0
+        } else {
+            h.zero_threshold
+        };
         let (share, middle) = cut_zero(lower, top, at, upper);
         let keep = h.zero_count * share;
         trimmed |= h.zero_count != keep;
@@ -118,7 +126,11 @@ fn cut_endless(b: &Bucket, at: f64, upper: bool) -> (f64, f64) {
             (0.0, finite(b.upper))
         };
     }
-    if !upper && at >= b.lower { (b.count, at) } else { (0.0, finite(b.lower)) }
+    if !upper && at >= b.lower {
+        (b.count, at)
+    } else {
+        (0.0, finite(b.lower))
+    }
 }
 
 /// Where the observations of an interval are taken to be.

@@ -93,7 +93,11 @@ impl Parser<'_> {
                 && n.val == 0.0
                 && matches!(op, DurationOp::Div | DurationOp::Mod)
             {
-                let what = if op == DurationOp::Div { "division by zero" } else { "modulo by zero" };
+                let what = if op == DurationOp::Div {
+                    "division by zero"
+                } else {
+                    "modulo by zero"
+                };
                 return Err(self.error(op_token.span, what));
             }
             let span = lhs.span().to(rhs.span());
@@ -128,10 +132,20 @@ impl Parser<'_> {
                 self.bump();
                 self.expect(Tok::LeftParen, "", "")?;
                 let close = self.expect(Tok::RightParen, "", "")?;
-                let op = if t.tok == Tok::Step { DurationOp::Step } else { DurationOp::Range };
+                let op = if t.tok == Tok::Step {
+                    DurationOp::Step
+                } else {
+                    DurationOp::Range
+                };
                 let span = t.span.to(close.span);
                 self.require_arithmetic(span)?;
-                Ok(DurationArg::Expr(Box::new(DurationExpr { op, lhs: None, rhs: None, wrapped: false, span })))
+                Ok(DurationArg::Expr(Box::new(DurationExpr {
+                    op,
+                    lhs: None,
+                    rhs: None,
+                    wrapped: false,
+                    span,
+                })))
             }
             Tok::MaxOf | Tok::MinOf => {
                 self.bump();
@@ -140,7 +154,11 @@ impl Parser<'_> {
                 self.expect(Tok::Comma, "", "")?;
                 let rhs = self.duration(0)?;
                 let close = self.expect(Tok::RightParen, "", "")?;
-                let op = if t.tok == Tok::MaxOf { DurationOp::MaxOf } else { DurationOp::MinOf };
+                let op = if t.tok == Tok::MaxOf {
+                    DurationOp::MaxOf
+                } else {
+                    DurationOp::MinOf
+                };
                 let span = t.span.to(close.span);
                 self.require_arithmetic(span)?;
                 Ok(DurationArg::Expr(Box::new(DurationExpr {
@@ -157,7 +175,11 @@ impl Parser<'_> {
 
     fn signed(&self, sign: Token, arg: DurationArg, in_parens: bool) -> PResult<DurationArg> {
         let negative = sign.tok == Tok::Sub;
-        let arg = if in_parens { wrap(arg.clone(), arg.span()) } else { arg };
+        let arg = if in_parens {
+            wrap(arg.clone(), arg.span())
+        } else {
+            arg
+        };
         match arg {
             DurationArg::Number(mut n) => {
                 if negative {

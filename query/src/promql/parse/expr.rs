@@ -7,7 +7,7 @@ use crate::promql::ast::{
 };
 use crate::promql::functions;
 use crate::promql::lex::{Tok, Token};
-use crate::text::quote::quote;
+use crate::text::quote::{is_label_name, quote};
 use crate::text::{duration, float};
 
 /// Binding power of unary plus and minus: that of `*`.
@@ -78,7 +78,10 @@ impl Parser<'_> {
             if !self.options.binop_fill_modifiers
                 && (matching.fill_left.is_some() || matching.fill_right.is_some())
             {
-                return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
+                return Err(self.error(
+                    span,
+                    "binop fill modifiers are experimental and not enabled",
+                ));
             }
             lhs = Expr::Binary(Box::new(Binary {
                 op,
@@ -113,7 +116,11 @@ impl Parser<'_> {
         }
         self.grow(self.height)?;
         let span = t.span.to(expr.span());
-        Ok(Expr::Unary(Box::new(Unary { negative, expr, span })))
+        Ok(Expr::Unary(Box::new(Unary {
+            negative,
+            expr,
+            span,
+        })))
     }
 
     fn primary(&mut self) -> PResult<Expr> {
@@ -126,15 +133,27 @@ impl Parser<'_> {
                 let expr = self.expression(0)?;
                 let close = self.expect(Tok::RightParen, "", "")?;
                 self.grow(self.height)?;
-                Ok(Expr::Paren(Box::new(Paren { expr, span: t.span.to(close.span) })))
+                Ok(Expr::Paren(Box::new(Paren {
+                    expr,
+                    span: t.span.to(close.span),
+                })))
             }
             Tok::Number | Tok::Duration => Ok(Expr::Number(self.number_literal()?)),
             Tok::String => {
                 self.bump();
-                Ok(Expr::String(StringLiteral { val: self.string_value(t)?, span: t.span }))
+                Ok(Expr::String(StringLiteral {
+                    val: self.string_value(t)?,
+                    span: t.span,
+                }))
             }
             Tok::Aggregator if self.starts_aggregation() => self.aggregation(),
-            Tok::Identifier | Tok::Start | Tok::End | Tok::Step | Tok::Range | Tok::MaxOf | Tok::MinOf
+            Tok::Identifier
+            | Tok::Start
+            | Tok::End
+            | Tok::Step
+            | Tok::Range
+            | Tok::MaxOf
+            | Tok::MinOf
                 if called =>
             {
                 self.call()
@@ -166,15 +185,26 @@ impl Parser<'_> {
         let text = self.text_of(t);
         if t.tok == Tok::Duration {
             let ms = duration::parse(text).map_err(|e| self.error(t.span, e.to_string()))?;
-            return Ok(NumberLiteral { val: ms as f64 / 1000.0, duration: true, span: t.span });
+            return Ok(NumberLiteral {
+                val: ms as f64 / 1000.0,
+                duration: true,
+                span: t.span,
+            });
         }
         let val = float::parse_number(text).ok_or_else(|| {
             self.error(
                 t.span,
-                format!("error parsing number: strconv.ParseFloat: parsing {}: invalid syntax", quote(text)),
+                format!(
+                    "error parsing number: strconv.ParseFloat: parsing {}: invalid syntax",
+                    quote(text)
+                ),
             )
         })?;
-        Ok(NumberLiteral { val, duration: false, span: t.span })
+        Ok(NumberLiteral {
+            val,
+            duration: false,
+            span: t.span,
+        })
     }
 
     fn call(&mut self) -> PResult<Expr> {
@@ -182,12 +212,18 @@ impl Parser<'_> {
         let name = self.text_of(t);
         let args = self.call_args()?;
         let Some(func) = functions::find(name) else {
-            return Err(self.error(t.span, format!("unknown function with name {}", quote(name))));
+            return Err(self.error(
+                t.span,
+                format!("unknown function with name {}", quote(name)),
+            ));
         };
         if func.experimental && !self.options.experimental_functions {
             return Err(self.error(t.span, format!("function {} is not enabled", quote(name))));
         }
-        let span = Span { start: t.span.start, end: self.last_end() };
+        let span = Span {
+            start: t.span.start,
+            end: self.last_end(),
+        };
         Ok(Expr::Call(Box::new(Call { func, args, span })))
     }
 
@@ -201,9 +237,14 @@ impl Parser<'_> {
         loop {
             args.push(self.expression(0)?);
             height = height.max(self.height);
-            let Some(comma) = self.accept(Tok::Comma) else { break };
+            let Some(comma) = self.accept(Tok::Comma) else {
+                break;
+            };
             if self.peek().tok == Tok::RightParen {
-                return Err(self.error(comma.span, "trailing commas not allowed in function call args"));
+                return Err(self.error(
+                    comma.span,
+                    "trailing commas not allowed in function call args",
+                ));
             }
         }
         self.expect(Tok::RightParen, "", "")?;
@@ -224,7 +265,10 @@ impl Parser<'_> {
         }
         self.aggregations -= 1;
         let (without, grouping) = modifier.unwrap_or_default();
-        let span = Span { start: t.span.start, end: self.last_end() };
+        let span = Span {
+            start: t.span.start,
+            end: self.last_end(),
+        };
         self.finish_aggregation(op, args, without, grouping, span)
     }
 
@@ -264,7 +308,14 @@ impl Parser<'_> {
         }
         let param = if op.has_param() { args.next() } else { None };
         let expr = args.next().ok_or_else(wrong)?;
-        Ok(Expr::Aggregate(Box::new(Aggregate { op, expr, param, grouping, without, span })))
+        Ok(Expr::Aggregate(Box::new(Aggregate {
+            op,
+            expr,
+            param,
+            grouping,
+            without,
+            span,
+        })))
     }
 
     fn aggregation_modifier(&mut self) -> PResult<Option<(bool, Vec<String>)>> {
@@ -300,8 +351,11 @@ impl Parser<'_> {
             _ if is_word(t.tok) => self.text_of(t).to_owned(),
             _ => return Err(self.unexpected("grouping opts", "label")),
         };
-        if name.is_empty() {
-            return Err(self.error(t.span, format!("invalid label name for grouping: {}", quote(&name))));
+        if !is_label_name(&name) {
+            return Err(self.error(
+                t.span,
+                format!("invalid label name for grouping: {}", quote(&name)),
+            ));
         }
         self.bump();
         Ok(name)
@@ -433,8 +487,15 @@ impl Parser<'_> {
         }
         let seconds = sign * self.number_literal()?.val;
         if !seconds.is_finite() || seconds.abs() >= 9.223_372_036_854_775_807e18 {
-            let shown = if seconds.is_finite() { format!("{seconds:.6}") } else { float::plain(seconds) };
-            return Err(self.error(expr.span(), format!("timestamp out of bounds for @ modifier: {shown}")));
+            let shown = if seconds.is_finite() {
+                format!("{seconds:.6}")
+            } else {
+                float::plain(seconds)
+            };
+            return Err(self.error(
+                expr.span(),
+                format!("timestamp out of bounds for @ modifier: {shown}"),
+            ));
         }
         self.set_at(&mut expr, Some((seconds * 1000.0).round() as i64), None)?;
         Ok(expr)
@@ -445,7 +506,10 @@ impl Parser<'_> {
         let name = if anchored { "anchored" } else { "smoothed" };
         let span = expr.span();
         if !self.options.extended_range_selectors {
-            return Err(self.error(span, format!("{name} modifier is experimental and not enabled")));
+            return Err(self.error(
+                span,
+                format!("{name} modifier is experimental and not enabled"),
+            ));
         }
         let end = word.span.end;
         let selector = match &mut expr {
@@ -458,7 +522,10 @@ impl Parser<'_> {
                 &mut m.selector
             }
             Expr::Subquery(_) => {
-                return Err(self.error(span, format!("{name} modifier is not supported for subqueries")));
+                return Err(self.error(
+                    span,
+                    format!("{name} modifier is not supported for subqueries"),
+                ));
             }
             _ => return Err(self.error(span, format!("{name} modifier not implemented"))),
         };
@@ -468,7 +535,10 @@ impl Parser<'_> {
             selector.smoothed = true;
         }
         if selector.anchored && selector.smoothed {
-            return Err(self.error(span, "anchored and smoothed modifiers cannot be used together"));
+            return Err(self.error(
+                span,
+                "anchored and smoothed modifiers cannot be used together",
+            ));
         }
         Ok(expr)
     }

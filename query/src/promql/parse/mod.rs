@@ -146,11 +146,24 @@ impl<'a> Parser<'a> {
             });
         }
         let (tokens, lex_error) = lex(text);
-        Ok(Self { text, tokens, next: 0, lex_error, options, depth: 0, height: 0, aggregations: 0 })
+        Ok(Self {
+            text,
+            tokens,
+            next: 0,
+            lex_error,
+            options,
+            depth: 0,
+            height: 0,
+            aggregations: 0,
+        })
     }
 
     fn error(&self, span: Span, message: impl Into<String>) -> ParseError {
-        ParseError { span, message: message.into(), position: span.position_in(self.text) }
+        ParseError {
+            span,
+            message: message.into(),
+            position: span.position_in(self.text),
+        }
     }
 
     fn peek(&self) -> Token {
@@ -160,7 +173,10 @@ impl<'a> Parser<'a> {
     fn peek_at(&self, ahead: usize) -> Token {
         let last = self.tokens.len().saturating_sub(1);
         let i = (self.next + ahead).min(last);
-        self.tokens.get(i).copied().unwrap_or(Token { tok: Tok::Eof, span: Span::default() })
+        self.tokens.get(i).copied().unwrap_or(Token {
+            tok: Tok::Eof,
+            span: Span::default(),
+        })
     }
 
     fn bump(&mut self) -> Token {
@@ -176,12 +192,17 @@ impl<'a> Parser<'a> {
     }
 
     fn text_of(&self, t: Token) -> &'a str {
-        self.text.get(t.span.start as usize..t.span.end as usize).unwrap_or("")
+        self.text
+            .get(t.span.start as usize..t.span.end as usize)
+            .unwrap_or("")
     }
 
     /// End of the token before the next one.
     fn last_end(&self) -> u32 {
-        self.next.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(0, |t| t.span.end)
+        self.next
+            .checked_sub(1)
+            .and_then(|i| self.tokens.get(i))
+            .map_or(0, |t| t.span.end)
     }
 
     /// The error for a token that fits nowhere.
@@ -191,7 +212,11 @@ impl<'a> Parser<'a> {
             return self.error(t.span, self.lex_error.clone());
         }
         let mut message = format!("unexpected {}", describe(t, self.text));
-        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
+        let context = if context.is_empty() && self.aggregations > 0 {
+            "aggregation"
+        } else {
+            context
+        };
         if !context.is_empty() {
             message.push_str(" in ");
             message.push_str(context);
@@ -204,17 +229,25 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, tok: Tok, context: &str, expected: &str) -> PResult<Token> {
-        self.accept(tok).ok_or_else(|| self.unexpected(context, expected))
+        self.accept(tok)
+            .ok_or_else(|| self.unexpected(context, expected))
     }
 
     fn expect_end(&self) -> PResult<()> {
-        if self.peek().tok == Tok::Eof { Ok(()) } else { Err(self.unexpected("", "")) }
+        if self.peek().tok == Tok::Eof {
+            Ok(())
+        } else {
+            Err(self.unexpected("", ""))
+        }
     }
 
     fn enter(&mut self) -> PResult<()> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(self.error(self.peek().span, format!("expression is nested deeper than {DEPTH_MAX} levels")));
+            return Err(self.error(
+                self.peek().span,
+                format!("expression is nested deeper than {DEPTH_MAX} levels"),
+            ));
         }
         Ok(())
     }
@@ -223,7 +256,10 @@ impl<'a> Parser<'a> {
     fn grow(&mut self, below: u32) -> PResult<()> {
         self.height = below + 1;
         if self.height > HEIGHT_MAX {
-            return Err(self.error(self.peek().span, format!("expression has more than {HEIGHT_MAX} levels")));
+            return Err(self.error(
+                self.peek().span,
+                format!("expression has more than {HEIGHT_MAX} levels"),
+            ));
         }
         Ok(())
     }
@@ -235,8 +271,15 @@ impl<'a> Parser<'a> {
     /// Value of a string token.
     fn string_value(&self, t: Token) -> PResult<String> {
         let raw = self.text_of(t);
-        crate::text::quote::unquote(raw)
-            .map_err(|e| self.error(t.span, format!("error unquoting string {}: {e}", crate::text::quote::quote(raw))))
+        crate::text::quote::unquote(raw).map_err(|e| {
+            self.error(
+                t.span,
+                format!(
+                    "error unquoting string {}: {e}",
+                    crate::text::quote::quote(raw)
+                ),
+            )
+        })
     }
 }
 

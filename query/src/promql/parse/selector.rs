@@ -43,7 +43,10 @@ pub(super) fn is_metric_name(t: Tok) -> bool {
 impl Parser<'_> {
     pub(super) fn vector_selector(&mut self) -> PResult<VectorSelector> {
         let t = self.peek();
-        let mut v = VectorSelector { span: t.span, ..VectorSelector::default() };
+        let mut v = VectorSelector {
+            span: t.span,
+            ..VectorSelector::default()
+        };
         if is_metric_name(t.tok) {
             self.bump();
             self.text_of(t).clone_into(&mut v.name);
@@ -82,7 +85,10 @@ impl Parser<'_> {
         };
         self.bump();
         let op = self.peek();
-        if !matches!(op.tok, Tok::Equal | Tok::NotEqual | Tok::RegexEqual | Tok::RegexNotEqual) {
+        if !matches!(
+            op.tok,
+            Tok::Equal | Tok::NotEqual | Tok::RegexEqual | Tok::RegexNotEqual
+        ) {
             return match t.tok {
                 Tok::String => Ok(Matcher::equal(METRIC_NAME, name)),
                 _ => Err(self.unexpected(CONTEXT, "label matching operator")),
@@ -96,7 +102,9 @@ impl Parser<'_> {
     fn build_matcher(&self, name: String, op: Tok, value: Token, span: Span) -> PResult<Matcher> {
         let value = self.string_value(value)?;
         let regex = |v: &str| -> PResult<Arc<LabelRegex>> {
-            LabelRegex::new(v).map(Arc::new).map_err(|e| self.error(span, e.to_string()))
+            LabelRegex::new(v)
+                .map(Arc::new)
+                .map_err(|e| self.error(span, e.to_string()))
         };
         Ok(match op {
             Tok::Equal => Matcher::equal(name, value),
@@ -147,7 +155,10 @@ impl Parser<'_> {
     pub(super) fn brackets(&mut self, expr: Expr) -> PResult<Expr> {
         let open = self.bump();
         if !self.starts_duration() {
-            return Err(self.unexpected("subquery or range selector", "number, duration, step(), or range()"));
+            return Err(self.unexpected(
+                "subquery or range selector",
+                "number, duration, step(), or range()",
+            ));
         }
         let (range_ms, range_expr) = self.positive_duration()?;
         if self.accept(Tok::Colon).is_some() {
@@ -165,7 +176,12 @@ impl Parser<'_> {
             return Err(self.error(brackets, "no @ modifiers allowed before range"));
         }
         let span = selector.span.to(close.span);
-        Ok(Expr::Matrix(Box::new(MatrixSelector { selector: *selector, range_ms, range_expr, span })))
+        Ok(Expr::Matrix(Box::new(MatrixSelector {
+            selector: *selector,
+            range_ms,
+            range_expr,
+            span,
+        })))
     }
 
     fn subquery(
@@ -177,7 +193,10 @@ impl Parser<'_> {
         let (mut step_ms, mut step_expr) = (0, None);
         if self.peek().tok != Tok::RightBracket {
             if !self.starts_duration() {
-                return Err(self.unexpected("subquery selector", "number, duration, step(), range(), or \"]\""));
+                return Err(self.unexpected(
+                    "subquery selector",
+                    "number, duration, step(), range(), or \"]\"",
+                ));
             }
             (step_ms, step_expr) = self.positive_duration()?;
         }
@@ -205,7 +224,11 @@ impl Parser<'_> {
         let span = expr.span();
         let (ms, computed, end_slot) = match &mut expr {
             Expr::Vector(v) => (&mut v.offset_ms, &mut v.offset_expr, &mut v.span.end),
-            Expr::Matrix(m) => (&mut m.selector.offset_ms, &mut m.selector.offset_expr, &mut m.span.end),
+            Expr::Matrix(m) => (
+                &mut m.selector.offset_ms,
+                &mut m.selector.offset_expr,
+                &mut m.span.end,
+            ),
             Expr::Subquery(s) => (&mut s.offset_ms, &mut s.offset_expr, &mut s.span.end),
             _ => {
                 return Err(self.error(
@@ -234,7 +257,11 @@ impl Parser<'_> {
         let span = expr.span();
         let (at_slot, edge_slot, end_slot) = match expr {
             Expr::Vector(v) => (&mut v.at_ms, &mut v.at_edge, &mut v.span.end),
-            Expr::Matrix(m) => (&mut m.selector.at_ms, &mut m.selector.at_edge, &mut m.span.end),
+            Expr::Matrix(m) => (
+                &mut m.selector.at_ms,
+                &mut m.selector.at_edge,
+                &mut m.span.end,
+            ),
             Expr::Subquery(s) => (&mut s.at_ms, &mut s.at_edge, &mut s.span.end),
             _ => {
                 return Err(self.error(

@@ -2,7 +2,7 @@
 
 use engine::model::{CounterResetHint, FloatHistogram, Labels, Span as BucketSpan, stale_nan};
 
-use super::{parse_metric, Parser, ParseOptions};
+use super::{ParseOptions, Parser, parse_metric};
 use crate::promql::histogram as hist;
 use crate::text::float;
 
@@ -31,7 +31,9 @@ pub fn parse_series(line: &str) -> Result<(Labels, Vec<SequenceValue>), String> 
     for item in items(&line[split..])? {
         push_item(item, &mut out)?;
         if out.len() > VALUES_MAX {
-            return Err(format!("more than {VALUES_MAX} values in a series description"));
+            return Err(format!(
+                "more than {VALUES_MAX} values in a series description"
+            ));
         }
     }
     Ok((labels, out))
@@ -74,7 +76,9 @@ fn items(s: &str) -> Result<Vec<&str>, String> {
             continue;
         }
         if bytes[i..].starts_with(b"}}") {
-            depth = depth.checked_sub(1).ok_or("unexpected }} in series values")?;
+            depth = depth
+                .checked_sub(1)
+                .ok_or("unexpected }} in series values")?;
             i += 2;
             continue;
         }
@@ -126,7 +130,10 @@ fn push_item(item: &str, out: &mut Vec<SequenceValue>) -> Result<(), String> {
         return Ok(());
     }
     if let Some(n) = rest.strip_prefix('x') {
-        out.extend(std::iter::repeat_n(SequenceValue::Float(first), repeat_count(n)? + 1));
+        out.extend(std::iter::repeat_n(
+            SequenceValue::Float(first),
+            repeat_count(n)? + 1,
+        ));
         return Ok(());
     }
     if !rest.starts_with(['+', '-']) {
@@ -143,14 +150,20 @@ fn push_item(item: &str, out: &mut Vec<SequenceValue>) -> Result<(), String> {
 }
 
 fn bad(item: &str) -> String {
-    format!("unexpected {} in series values", crate::text::quote::quote(item))
+    format!(
+        "unexpected {} in series values",
+        crate::text::quote::quote(item)
+    )
 }
 
 /// The longest number at the start of `s` and the rest.
 fn number_prefix(s: &str) -> Option<(f64, &str)> {
     let bytes = s.as_bytes();
     let mut i = usize::from(bytes.first().is_some_and(|b| matches!(b, b'+' | b'-')));
-    let letters = bytes[i..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
+    let letters = bytes[i..]
+        .iter()
+        .take_while(|b| b.is_ascii_alphabetic())
+        .count();
     if letters > 0 {
         let end = i + letters;
         return Some((float::parse_number(&s[..end])?, &s[end..]));
@@ -187,7 +200,10 @@ fn push_histograms(item: &str, out: &mut Vec<SequenceValue>) -> Result<(), Strin
     let n = repeat_count(rest.strip_prefix('x').ok_or_else(|| bad(item))?)?;
     let mut current = first;
     for i in 0..=n {
-        out.push(SequenceValue::Histogram(Box::new(current.clone()), hint_step));
+        out.push(SequenceValue::Histogram(
+            Box::new(current.clone()),
+            hint_step,
+        ));
         if i == n {
             break;
         }
@@ -197,7 +213,11 @@ fn push_histograms(item: &str, out: &mut Vec<SequenceValue>) -> Result<(), Strin
                 step.schema, current.schema
             ));
         }
-        let done = if subtract { hist::sub(&mut current, &step) } else { hist::add(&mut current, &step) };
+        let done = if subtract {
+            hist::sub(&mut current, &step)
+        } else {
+            hist::add(&mut current, &step)
+        };
         done.map_err(|e| e.to_string())?;
     }
     Ok(())
@@ -256,7 +276,11 @@ fn histogram(s: &str) -> Result<(FloatHistogram, bool, &str), String> {
     }
     let span = |offset: i32, n: usize| {
         let length = u32::try_from(n).unwrap_or(u32::MAX);
-        if n == 0 { Vec::new() } else { vec![BucketSpan { offset, length }] }
+        if n == 0 {
+            Vec::new()
+        } else {
+            vec![BucketSpan { offset, length }]
+        }
     };
     h.positive_spans = span(offset, h.positive.len());
     h.negative_spans = span(n_offset, h.negative.len());
@@ -272,7 +296,17 @@ fn number(s: &str) -> Result<f64, String> {
 }
 
 fn list(s: &str) -> Result<Vec<f64>, String> {
-    let inner = s.strip_prefix('[').and_then(|s| s.strip_suffix(']')).ok_or_else(|| bad(s))?;
-    let values: Vec<f64> = inner.split_whitespace().map(number).collect::<Result<_, _>>()?;
-    if values.is_empty() { Err(bad(s)) } else { Ok(values) }
+    let inner = s
+        .strip_prefix('[')
+        .and_then(|s| s.strip_suffix(']'))
+        .ok_or_else(|| bad(s))?;
+    let values: Vec<f64> = inner
+        .split_whitespace()
+        .map(number)
+        .collect::<Result<_, _>>()?;
+    if values.is_empty() {
+        Err(bad(s))
+    } else {
+        Ok(values)
+    }
 }

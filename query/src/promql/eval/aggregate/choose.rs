@@ -37,11 +37,15 @@ impl Context<'_> {
                 self.check()?;
                 let chosen = if offsets {
                     let r = param.at(k).clamp(-1.0, 1.0);
-                    let here = |i: &&usize| r != 0.0 && series[**i].steps.has(k) && ratio::keeps(r, &series[**i].labels);
+                    let here = |i: &&usize| {
+                        r != 0.0 && series[**i].steps.has(k) && ratio::keeps(r, &series[**i].labels)
+                    };
                     group.iter().filter(here).copied().collect()
                 } else {
                     let limit = (param.at(k) as i64).min(series.len() as i64);
-                    let Ok(limit @ 1..) = usize::try_from(limit) else { continue };
+                    let Ok(limit @ 1..) = usize::try_from(limit) else {
+                        continue;
+                    };
                     self.best(a, limit, group, &series, k)
                 };
                 for i in chosen {
@@ -72,7 +76,11 @@ impl Context<'_> {
     /// False when nothing is to be kept at any step.
     fn parameter_in_range(&self, a: &AggNode, param: &Scalar, grid: &Grid) -> EResult<bool> {
         let (mut low, mut high, mut nan) = (f64::MAX, f64::MIN, false);
-        for k in 0..if matches!(param, Scalar::Const(_)) { 1 } else { grid.n } {
+        for k in 0..if matches!(param, Scalar::Const(_)) {
+            1
+        } else {
+            grid.n
+        } {
             let v = param.at(k);
             nan |= v.is_nan();
             low = low.min(v);
@@ -92,7 +100,9 @@ impl Context<'_> {
                     self.note(|n| {
                         n.warn(
                             a.param_span,
-                            format_args!("ratio value should be between -1 and 1, got {v}, capping to {cap}"),
+                            format_args!(
+                                "ratio value should be between -1 and 1, got {v}, capping to {cap}"
+                            ),
                         );
                     });
                 }
@@ -107,21 +117,42 @@ impl Context<'_> {
         }
         let edge = 9_223_372_036_854_775_807.0;
         if low <= -edge {
-            return fail(format!("Scalar value {} underflows int64", float::general(low)));
+            return fail(format!(
+                "Scalar value {} underflows int64",
+                float::general(low)
+            ));
         }
         if high >= edge {
-            return fail(format!("Scalar value {} overflows int64", float::general(high)));
+            return fail(format!(
+                "Scalar value {} overflows int64",
+                float::general(high)
+            ));
         }
         Ok(true)
     }
 
     /// The `limit` first (limitk), largest or smallest floats of a group at a step, best first.
-    fn best(&self, a: &AggNode, limit: usize, group: &[usize], series: &[Series], k: usize) -> Vec<usize> {
+    fn best(
+        &self,
+        a: &AggNode,
+        limit: usize,
+        group: &[usize],
+        series: &[Series],
+        k: usize,
+    ) -> Vec<usize> {
         if a.op == AggOp::Limitk {
-            return group.iter().copied().filter(|i| series[*i].steps.has(k)).take(limit).collect();
+            return group
+                .iter()
+                .copied()
+                .filter(|i| series[*i].steps.has(k))
+                .take(limit)
+                .collect();
         }
         let top = a.op == AggOp::Topk;
-        let mut heap = Heap { items: Vec::new(), top };
+        let mut heap = Heap {
+            items: Vec::new(),
+            top,
+        };
         for i in group {
             let steps = &series[*i].steps;
             if steps.hist(k).is_some() {
@@ -192,7 +223,11 @@ impl Heap {
     fn into_best_first(mut self) -> Vec<usize> {
         let top = self.top;
         self.items.sort_by(|a, b| {
-            let order = if top { b.0.partial_cmp(&a.0) } else { a.0.partial_cmp(&b.0) };
+            let order = if top {
+                b.0.partial_cmp(&a.0)
+            } else {
+                a.0.partial_cmp(&b.0)
+            };
             order.unwrap_or_else(|| a.0.is_nan().cmp(&b.0.is_nan()))
         });
         self.items.into_iter().map(|(_, i)| i).collect()

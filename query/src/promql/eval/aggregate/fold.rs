@@ -48,7 +48,11 @@ impl Fold {
         let needs_second = matches!(op, AggOp::Sum | AggOp::Avg | AggOp::Stddev | AggOp::Stdvar);
         let needs_count = matches!(op, AggOp::Avg | AggOp::Stddev | AggOp::Stdvar);
         // Adding to minus zero keeps the sign of a first zero.
-        let initial = if op == AggOp::Sum || op == AggOp::Avg { -0.0 } else { 0.0 };
+        let initial = if op == AggOp::Sum || op == AggOp::Avg {
+            -0.0
+        } else {
+            0.0
+        };
         Self {
             op,
             n,
@@ -97,7 +101,8 @@ impl Fold {
             return;
         }
         for k in steps.mask.ones() {
-            (self.value[k], self.second[k]) = kahan::inc(steps.vals[k], self.value[k], self.second[k]);
+            (self.value[k], self.second[k]) =
+                kahan::inc(steps.vals[k], self.value[k], self.second[k]);
         }
     }
 
@@ -115,7 +120,9 @@ impl Fold {
                     continue;
                 }
                 let size = self.n;
-                self.incremental.get_or_insert_with(|| Mask::empty(size)).set(k);
+                self.incremental
+                    .get_or_insert_with(|| Mask::empty(size))
+                    .set(k);
                 self.value[k] /= n - 1.0;
                 self.second[k] /= n - 1.0;
             }
@@ -153,7 +160,9 @@ impl Fold {
     }
 
     fn add_hists(&mut self, item: &Item<'_>, a: &AggNode, cx: &Context<'_>) -> usize {
-        let Some(hists) = &item.steps.hists else { return 0 };
+        let Some(hists) = &item.steps.hists else {
+            return 0;
+        };
         let n = self.n;
         let mut kept = 0;
         for (k, h) in hists.iter().enumerate() {
@@ -163,7 +172,9 @@ impl Fold {
                 AggOp::Group => {}
                 AggOp::Sum | AggOp::Avg => {
                     let first_is_float = self.seen.get(k);
-                    let slot = &mut self.hists.get_or_insert_with(|| (0..n).map(|_| None).collect())[k];
+                    let slot = &mut self
+                        .hists
+                        .get_or_insert_with(|| (0..n).map(|_| None).collect())[k];
                     kept += add_hist(slot, h, first_is_float, self.op == AggOp::Avg, item, a, cx);
                     continue;
                 }
@@ -184,7 +195,12 @@ impl Fold {
             let mut values = Vec::with_capacity(self.columns.len());
             for k in self.seen.ones() {
                 values.clear();
-                values.extend(self.columns.iter().filter(|c| c.mask.get(k)).map(|c| c.vals[k]));
+                values.extend(
+                    self.columns
+                        .iter()
+                        .filter(|c| c.mask.get(k))
+                        .map(|c| c.vals[k]),
+                );
                 let q = param.map_or(f64::NAN, |p| p.at(k));
                 out.set(k, quantile(q, &mut values));
             }
@@ -194,7 +210,9 @@ impl Fold {
             let v = self.value[k];
             out.vals[k] = match self.op {
                 AggOp::Sum => v + self.second[k],
-                AggOp::Avg if self.incremental.as_ref().is_some_and(|m| m.get(k)) => v + self.second[k],
+                AggOp::Avg if self.incremental.as_ref().is_some_and(|m| m.get(k)) => {
+                    v + self.second[k]
+                }
                 AggOp::Avg => v / self.count[k] + self.second[k] / self.count[k],
                 AggOp::Stdvar => v / self.count[k],
                 AggOp::Stddev => (v / self.count[k]).sqrt(),
@@ -207,7 +225,10 @@ impl Fold {
             if let Some(fold) = slot {
                 if self.seen.get(k) {
                     cx.note(|x| {
-                        x.warn(a.expr_span, "encountered a mix of histograms and floats for aggregation");
+                        x.warn(
+                            a.expr_span,
+                            "encountered a mix of histograms and floats for aggregation",
+                        );
                     });
                     out.mask.unset(k);
                 } else if let Some(h) = finish_hist(fold, self.op == AggOp::Avg, a, cx) {
@@ -247,7 +268,11 @@ fn add_hist(
         Ok(true) => cx.note(|x| x.bounds_reconciled("aggregation", a.expr_span)),
         Ok(false) => {}
         Err(_) => {
-            let name = if item.stripped { "" } else { item.labels.metric_name().unwrap_or("") };
+            let name = if item.stripped {
+                ""
+            } else {
+                item.labels.metric_name().unwrap_or("")
+            };
             cx.note(|x| x.mixed_schemas(name, a.expr_span));
             f.acc = None;
         }

@@ -26,5 +26,9 @@ fn offset(labels: &Labels) -> f64 {
 /// complement of what `1 + ratio` takes.
 pub(super) fn keeps(ratio: f64, labels: &Labels) -> bool {
     let at = offset(labels);
-    if ratio >= 0.0 { at < ratio } else { at >= 1.0 + ratio }
+    if ratio >= 0.0 {
+        at < ratio
+    } else {
+        at >= 1.0 + ratio
+    }
 }

@@ -52,7 +52,12 @@ impl Context<'_> {
 }
 
 /// `l op r`. `None` when they cannot be combined; `remarks` says why.
-pub(super) fn combine(op: BinOp, l: &Point, r: &Point, mut remark: impl FnMut(Remark)) -> Option<Outcome> {
+pub(super) fn combine(
+    op: BinOp,
+    l: &Point,
+    r: &Point,
+    mut remark: impl FnMut(Remark),
+) -> Option<Outcome> {
     let trim = matches!(op, BinOp::TrimUpper | BinOp::TrimLower);
     let changed = |h: &FloatHistogram, f: &dyn Fn(&mut FloatHistogram)| {
         let mut h = h.clone();
@@ -62,7 +67,10 @@ pub(super) fn combine(op: BinOp, l: &Point, r: &Point, mut remark: impl FnMut(Re
     match (l, r) {
         (Point::Float(a), Point::Float(b)) => {
             if op.is_comparison() {
-                return Some(Outcome { value: l.clone(), keep: compare(op, *a, *b) });
+                return Some(Outcome {
+                    value: l.clone(),
+                    keep: compare(op, *a, *b),
+                });
             }
             if trim {
                 remark(Remark::Incompatible("float", "float"));
@@ -89,7 +97,10 @@ pub(super) fn combine(op: BinOp, l: &Point, r: &Point, mut remark: impl FnMut(Re
             BinOp::Add | BinOp::Sub => add(op == BinOp::Sub, a, b, remark),
             BinOp::Eq | BinOp::Ne => {
                 let keep = hist::equals(a, b) == (op == BinOp::Eq);
-                Some(Outcome { value: l.clone(), keep })
+                Some(Outcome {
+                    value: l.clone(),
+                    keep,
+                })
             }
             _ => {
                 remark(Remark::Incompatible("histogram", "histogram"));
@@ -107,10 +118,19 @@ pub(super) fn combine(op: BinOp, l: &Point, r: &Point, mut remark: impl FnMut(Re
     }
 }
 
-fn add(subtract: bool, a: &FloatHistogram, b: &FloatHistogram, mut remark: impl FnMut(Remark)) -> Option<Outcome> {
+fn add(
+    subtract: bool,
+    a: &FloatHistogram,
+    b: &FloatHistogram,
+    mut remark: impl FnMut(Remark),
+) -> Option<Outcome> {
     let mut h = a.clone();
     let what = if subtract { "subtraction" } else { "addition" };
-    let done = if subtract { hist::sub(&mut h, b) } else { hist::add(&mut h, b) };
+    let done = if subtract {
+        hist::sub(&mut h, b)
+    } else {
+        hist::add(&mut h, b)
+    };
     let Ok(done) = done else {
         remark(Remark::BucketLayout);
         return None;
@@ -142,7 +162,13 @@ pub(in crate::promql::eval) fn with_scalar(
     let (op, comparison) = (node.op, node.op.is_comparison());
     let floats_only = steps.hists.is_none();
     if floats_only && op.drops_name() {
-        let each = |v: &mut f64, s: f64| *v = if scalar_left { arithmetic(op, s, *v) } else { arithmetic(op, *v, s) };
+        let each = |v: &mut f64, s: f64| {
+            *v = if scalar_left {
+                arithmetic(op, s, *v)
+            } else {
+                arithmetic(op, *v, s)
+            }
+        };
         match scalar {
             // One match outside the loops lets the compiler vectorise the common ones.
             Scalar::Const(s) => match (op, scalar_left) {
@@ -154,7 +180,11 @@ pub(in crate::promql::eval) fn with_scalar(
                 _ => steps.vals.iter_mut().for_each(|v| each(v, *s)),
             },
             Scalar::Steps(_) => {
-                steps.vals.iter_mut().enumerate().for_each(|(k, v)| each(v, scalar.at(k)));
+                steps
+                    .vals
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(k, v)| each(v, scalar.at(k)));
             }
         }
         return;
@@ -165,7 +195,11 @@ pub(in crate::promql::eval) fn with_scalar(
                 continue;
             }
             let (v, s) = (steps.vals[k], scalar.at(k));
-            let keep = if scalar_left { compare(op, s, v) } else { compare(op, v, s) };
+            let keep = if scalar_left {
+                compare(op, s, v)
+            } else {
+                compare(op, v, s)
+            };
             if node.return_bool {
                 steps.vals[k] = if keep { 1.0 } else { 0.0 };
             } else if !keep {
@@ -182,7 +216,11 @@ pub(in crate::promql::eval) fn with_scalar(
         }
         let s = Point::Float(scalar.at(k));
         let remark = |r| cx.remark(r, op, node.span);
-        let outcome = if scalar_left { combine(op, &s, &p, remark) } else { combine(op, &p, &s, remark) };
+        let outcome = if scalar_left {
+            combine(op, &s, &p, remark)
+        } else {
+            combine(op, &p, &s, remark)
+        };
         let Some(o) = outcome else { continue };
         if node.return_bool {
             steps.set(k, if o.keep { 1.0 } else { 0.0 });

@@ -25,10 +25,12 @@ fn groups(m: &Matching, left: &[Series], right: &[Series]) -> Vec<Group> {
     let mut index: Map<Labels, usize> = Map::default();
     let mut out: Vec<Group> = Vec::new();
     let mut place = |s: &Series, out: &mut Vec<Group>| {
-        *index.entry(signature(&s.labels, &names, m.on)).or_insert_with(|| {
-            out.push(Group::default());
-            out.len() - 1
-        })
+        *index
+            .entry(signature(&s.labels, &names, m.on))
+            .or_insert_with(|| {
+                out.push(Group::default());
+                out.len() - 1
+            })
     };
     for (i, s) in left.iter().enumerate() {
         let g = place(s, &mut out);
@@ -62,7 +64,14 @@ impl Context<'_> {
         let out = if b.op.is_set() {
             merge_same_labels(self.set_operation(b, left, right, grid)?)?
         } else {
-            Join { cx: self, b, grid, out: Vec::new(), index: Map::default() }.run(left, right)?
+            Join {
+                cx: self,
+                b,
+                grid,
+                out: Vec::new(),
+                index: Map::default(),
+            }
+            .run(left, right)?
         };
         self.charge_all(&out)?;
         self.release(held);
@@ -81,12 +90,20 @@ impl Context<'_> {
             self.check()?;
             if b.op == BinOp::Or {
                 let hide = union(&left, &g.left, grid.n);
-                g.right.iter().for_each(|i| retain(&mut right[*i].steps, |m| m.and_not(&hide)));
+                g.right
+                    .iter()
+                    .for_each(|i| retain(&mut right[*i].steps, |m| m.and_not(&hide)));
             } else {
                 let partners = union(&right, &g.right, grid.n);
                 let and = b.op == BinOp::And;
                 g.left.iter().for_each(|i| {
-                    retain(&mut left[*i].steps, |m| if and { m.and(&partners) } else { m.and_not(&partners) });
+                    retain(&mut left[*i].steps, |m| {
+                        if and {
+                            m.and(&partners)
+                        } else {
+                            m.and_not(&partners)
+                        }
+                    });
                 });
             }
         }
@@ -150,7 +167,11 @@ impl Join<'_, '_> {
     fn run(mut self, left: Vec<Series>, right: Vec<Series>) -> EResult<Vec<Series>> {
         let m = &self.b.matching;
         let swapped = m.card == Cardinality::OneToMany;
-        let (many, one) = if swapped { (right, left) } else { (left, right) };
+        let (many, one) = if swapped {
+            (right, left)
+        } else {
+            (left, right)
+        };
         let n = self.grid.n;
         let filled = m.fill_left.is_some() || m.fill_right.is_some();
         if many.is_empty() && one.is_empty() || (many.is_empty() || one.is_empty()) && !filled {
@@ -176,7 +197,9 @@ impl Join<'_, '_> {
                     let mut at = l.steps.present();
                     at.and(&r.steps.present());
                     if m.card == Cardinality::OneToOne && at.first_common(&taken).is_some() {
-                        return Err(multiple("many-to-one matching must be explicit (group_left/group_right)"));
+                        return Err(multiple(
+                            "many-to-one matching must be explicit (group_left/group_right)",
+                        ));
                     }
                     taken.or(&at);
                     self.pair(gi, side(l), side(r), &at, swapped)?;
@@ -185,11 +208,23 @@ impl Join<'_, '_> {
                     let mut at = l.steps.present();
                     at.and_not(&one_mask);
                     if m.card == Cardinality::OneToOne && at.first_common(&taken).is_some() {
-                        return Err(multiple("many-to-one matching must be explicit (group_left/group_right)"));
+                        return Err(multiple(
+                            "many-to-one matching must be explicit (group_left/group_right)",
+                        ));
                     }
                     taken.or(&at);
                     let labels = matched_labels(&l.labels, m);
-                    self.pair(gi, side(l), Side { labels: &labels, steps: None, fill }, &at, swapped)?;
+                    self.pair(
+                        gi,
+                        side(l),
+                        Side {
+                            labels: &labels,
+                            steps: None,
+                            fill,
+                        },
+                        &at,
+                        swapped,
+                    )?;
                 }
             }
             if let Some(fill) = m.fill_left {
@@ -199,14 +234,35 @@ impl Join<'_, '_> {
                     let mut at = r.steps.present();
                     at.and_not(&many_mask);
                     let labels = matched_labels(&r.labels, m);
-                    self.pair(gi, Side { labels: &labels, steps: None, fill }, side(r), &at, swapped)?;
+                    self.pair(
+                        gi,
+                        Side {
+                            labels: &labels,
+                            steps: None,
+                            fill,
+                        },
+                        side(r),
+                        &at,
+                        swapped,
+                    )?;
                 }
             }
         }
-        Ok(self.out.into_iter().map(|o| o.series).filter(|s| s.steps.any()).collect())
+        Ok(self
+            .out
+            .into_iter()
+            .map(|o| o.series)
+            .filter(|s| s.steps.any())
+            .collect())
     }
 
-    fn refuse_duplicates(&self, one: &[Series], which: &[usize], active: &Mask, swapped: bool) -> EResult<()> {
+    fn refuse_duplicates(
+        &self,
+        one: &[Series],
+        which: &[usize],
+        active: &Mask,
+        swapped: bool,
+    ) -> EResult<()> {
         if which.len() < 2 {
             return Ok(());
         }
@@ -231,7 +287,14 @@ impl Join<'_, '_> {
     }
 
     /// Combines two sides at the steps of `at`.
-    fn pair(&mut self, group: usize, many: Side<'_>, one: Side<'_>, at: &Mask, swapped: bool) -> EResult<()> {
+    fn pair(
+        &mut self,
+        group: usize,
+        many: Side<'_>,
+        one: Side<'_>,
+        at: &Mask,
+        swapped: bool,
+    ) -> EResult<()> {
         if !at.any() {
             return Ok(());
         }
@@ -241,7 +304,9 @@ impl Join<'_, '_> {
         let mut matched = at.clone();
         if !self.fast(l, r, at, &mut steps) {
             for k in at.ones() {
-                let (Some(x), Some(y)) = (l.at(k), r.at(k)) else { continue };
+                let (Some(x), Some(y)) = (l.at(k), r.at(k)) else {
+                    continue;
+                };
                 let Some(Outcome { value, keep }) =
                     combine(b.op, &x, &y, |rk| self.cx.remark(rk, b.op, b.span))
                 else {
@@ -258,8 +323,16 @@ impl Join<'_, '_> {
         let labels = self.result_labels(many.labels, one.labels);
         let Some(&i) = self.index.get(&labels) else {
             self.index.insert(labels.clone(), self.out.len());
-            let series = Series { labels, drop_name: b.return_bool, steps };
-            self.out.push(Output { series, matched, group });
+            let series = Series {
+                labels,
+                drop_name: b.return_bool,
+                steps,
+            };
+            self.out.push(Output {
+                series,
+                matched,
+                group,
+            });
             return Ok(());
         };
         let grouped = b.matching.card != Cardinality::OneToOne;
@@ -267,7 +340,12 @@ impl Join<'_, '_> {
         if grouped && o.group == group && o.matched.first_common(&matched).is_some() {
             return Err(multiple("grouping labels must ensure unique matches"));
         }
-        if o.series.steps.present().first_common(&steps.present()).is_some() {
+        if o.series
+            .steps
+            .present()
+            .first_common(&steps.present())
+            .is_some()
+        {
             return Err(same_labelset());
         }
         o.series.steps.absorb(&steps);
@@ -350,7 +428,11 @@ impl Join<'_, '_> {
 }
 
 fn side(s: &Series) -> Side<'_> {
-    Side { labels: &s.labels, steps: Some(&s.steps), fill: 0.0 }
+    Side {
+        labels: &s.labels,
+        steps: Some(&s.steps),
+        fill: 0.0,
+    }
 }
 
 fn multiple(what: &str) -> QueryError {
