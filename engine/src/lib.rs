@@ -5,6 +5,9 @@
 //! Knows nothing of: HTTP, an async runtime, a query language, a configuration file.
 
 pub mod chunk;
+pub mod index;
+pub mod io;
 pub mod metrics;
 pub mod model;
+pub mod wal;
 pub mod wire;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::{Exemplar, Labels};
+use crate::wal::Position;
 
 /// How a batch with refused samples is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +54,6 @@ pub struct Appended {
     /// Durable once the log is synced up to here.
     pub position: Position,
 }
-
-/// A place in the write-ahead log. Ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Position(pub u64);
 
 /// Refused points of one batch.
 #[derive(Debug, Clone, Default)]

@@ -6,7 +6,22 @@
 //! Read next: `api.rs` (the doors), `db.rs`.
 
 mod api;
-mod naive;
+mod block;
+mod checkpoint;
+mod db;
+mod head;
+mod maintain;
+mod manifest;
+mod options;
+mod select;
 
 pub use api::*;
-pub use naive::{Db, Selection};
+pub use block::{BlockMeta, BlockStats};
+pub use db::{Db, DbStats, OpenError, Recovery, real_fs};
+pub use options::DbOptions;
+pub use select::Selection;
+
+pub use crate::wal::Position;
+
+#[cfg(test)]
+mod tests;

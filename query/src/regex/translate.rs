@@ -34,8 +34,6 @@ enum Last {
 }
 
 struct Group {
-    /// Byte position of its `(`.
-    start: usize,
     /// Largest product of counted repetitions inside.
     product: u32,
     /// Product of the last atom.
@@ -68,7 +66,6 @@ impl<'a> Translator<'a> {
     fn run(&mut self) -> Result<(), RegexError> {
         let mut last = Last::Nothing;
         let mut top = Group {
-            start: 0,
             product: 1,
             last: 1,
         };
@@ -212,7 +209,6 @@ impl<'a> Translator<'a> {
             return self.flags(start, last);
         }
         self.groups.push(Group {
-            start,
             product: 1,
             last: 1,
         });
@@ -245,7 +241,6 @@ impl<'a> Translator<'a> {
                     self.out.push_str(if text == "(?)" { "(?:)" } else { text });
                     if c == ':' {
                         self.groups.push(Group {
-                            start,
                             product: 1,
                             last: 1,
                         });
@@ -457,7 +452,7 @@ impl<'a> Translator<'a> {
             if let Some(p) = rest.strip_prefix('\\').and_then(|r| r.chars().next()) {
                 if matches!(p, 'd' | 'D' | 's' | 'S' | 'w' | 'W') {
                     self.pos += 2;
-                    self.out.push_str("[");
+                    self.out.push('[');
                     self.out.push_str(perl_class(p));
                     self.out.push(']');
                     continue;

@@ -11,7 +11,8 @@ const SYNTAX: UnquoteError = UnquoteError("invalid syntax");
 
 /// The value of a literal including its quotes.
 ///
-/// Byte escapes (`\xff`, `\377`) that do not form UTF-8 become the replacement character.
+/// Byte escapes (`\xff`, `\377`) that do not form UTF-8 become private characters of the last
+/// plane, which [`quote`] turns back and which are no part of any label name.
 ///
 /// # Errors
 /// When the quotes do not match or an escape is malformed.
@@ -29,6 +30,12 @@ pub fn unquote(s: &str) -> Result<String, UnquoteError> {
         '"' | '\'' => unescape(body, quote),
         _ => Err(SYNTAX),
     }
+}
+
+/// Whether an unquoted text can be a label name: not empty, and nothing in it was not UTF-8.
+#[must_use]
+pub fn is_label_name(s: &str) -> bool {
+    !s.is_empty() && !s.chars().any(|c| kept_byte(c).is_some())
 }
 
 fn unescape(body: &str, quote: char) -> Result<String, UnquoteError> {
@@ -67,8 +74,29 @@ fn unescape(body: &str, quote: char) -> Result<String, UnquoteError> {
             _ => return Err(SYNTAX),
         }
     }
-    Ok(String::from_utf8(out)
-        .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Ok(String::from_utf8(out).unwrap_or_else(|e| keep_bytes(e.as_bytes())))
+}
+
+/// First of the private characters that stand for bytes which are not UTF-8.
+const BYTE_BASE: u32 = 0x10_ff00;
+
+fn keep_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        out.extend(
+            chunk
+                .invalid()
+                .iter()
+                .filter_map(|b| char::from_u32(BYTE_BASE + u32::from(*b))),
+        );
+    }
+    out
+}
+
+/// The byte a private character stands for.
+fn kept_byte(c: char) -> Option<u32> {
+    (c as u32).checked_sub(BYTE_BASE).filter(|b| *b >= 0x80)
 }
 
 fn number(
@@ -146,7 +174,9 @@ fn escape_into(out: &mut String, c: char) {
     }
     let code = c as u32;
     // Writing to a string cannot fail.
-    let written = if is_printable(c) {
+    let written = if let Some(b) = kept_byte(c) {
+        write!(out, "\\x{b:02x}")
+    } else if is_printable(c) {
         out.push(c);
         Ok(())
     } else if code < 0x20 || code == 0x7f {
@@ -199,6 +229,13 @@ mod tests {
         assert_eq!(unquote(r"'it\'s'").as_deref(), Ok("it's"));
         assert_eq!(unquote(r"`raw\n`").as_deref(), Ok(r"raw\n"));
         assert_eq!(unquote(r#""""#).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_survive() {
+        let s = unquote(r#""a\xc5z""#).unwrap_or_default();
+        assert!(!is_label_name(&s) && is_label_name("a"));
+        assert_eq!(quote(&s), r#""a\xc5z""#);
     }
 
     #[test]

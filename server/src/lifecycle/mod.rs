@@ -15,6 +15,7 @@ mod plan;
 mod reload;
 mod run;
 mod signals;
+mod store;
 mod tasks;
 
 pub(crate) use plan::{ConfigSource, Plan, StorageOptions, WalSync};

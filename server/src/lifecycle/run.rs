@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::metrics::Db;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::reload::{in_force, reload, warn_once, watch_files};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, StorageOptions};
+use super::{Exit, Plan, store};
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::http::{Guard, Listener};
@@ -140,7 +139,8 @@ async fn serve(plan: Plan) -> Exit {
     }
     tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
     let storage = plan.storage.clone();
-    let opening = tokio::task::spawn_blocking(move || open(&storage));
+    let config = api.config.load_full();
+    let opening = tokio::task::spawn_blocking(move || store::open(&storage, &config));
     let opened = tokio::select! {
         o = opening => o,
         request = stop_request(&mut signals, &mut quit) => {
@@ -162,7 +162,14 @@ async fn serve(plan: Plan) -> Exit {
         Err(_) => return Exit::Start,
     };
     api.set_db(Some(db.clone()));
-    let (changed, _) = watch::channel(api.config.load_full());
+    let (changed, mut store_config) = watch::channel(api.config.load_full());
+    let (tuned, storage) = (db.clone(), plan.storage.clone());
+    tasks.spawn("store settings", async move {
+        while store_config.changed().await.is_ok() {
+            let config = store_config.borrow_and_update().clone();
+            store::reconfigure(&tuned, &storage, &config);
+        }
+    });
     if let Some(every) = plan.auto_reload {
         let stop = tasks.stop_signal();
         tasks.spawn(
@@ -199,26 +206,13 @@ async fn serve(plan: Plan) -> Exit {
         }
     }
     api.set_db(None);
-    let closed = tokio::task::spawn_blocking(move || close(db)).await;
+    let closed = tokio::task::spawn_blocking(move || store::close(&db)).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::error!("the store could not be closed properly");
         return Exit::Runtime;
     }
     tracing::info!("stopped");
     Exit::Ok
-}
-
-/// Opens the store; gives how long that took.
-fn open(storage: &StorageOptions) -> Result<(Db, Duration), String> {
-    let started = Instant::now();
-    std::fs::create_dir_all(&storage.dir).map_err(|e| format!("{}: {e}", storage.dir.display()))?;
-    Ok((Db::in_memory(), started.elapsed()))
-}
-
-/// Closes the store once nobody uses it any more.
-fn close(db: Arc<Db>) -> Result<(), String> {
-    drop(db);
-    Ok(())
 }
 
 /// Serves signals that do not stop the server; gives the reason to stop.

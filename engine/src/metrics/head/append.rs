@@ -1,0 +1,847 @@
+//! Taking samples: check the whole batch, log it, apply it (H2).
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::group::{Group, SEAL_AT, SLOTS_MAX, is_absent};
+use super::record::{self, Cell};
+use super::{Alias, Head, HistPoint, Index, Map, Side, Writer, alias_hash, alias_key};
+use crate::chunk::{histogram, varint};
+use crate::metrics::api::{
+    AppendError, AppendMode, AppendOptions, Appended, RejectReason, Rejection,
+};
+use crate::model::{
+    BatchSeries, Exemplar, Histogram, HistogramPoint, Labels, LabelsSource, METRIC_NAME, SeriesKey,
+    WriteBatch,
+};
+use crate::wal::{Position, Wal, WalError};
+
+/// How far ahead of the wall clock samples may be, ms (Prometheus' ten minutes).
+const FUTURE_MS: i64 = 10 * 60 * 1000;
+/// In-order samples of one series that may miss their group's rows before the series moves.
+const STRAYS_MAX: u32 = 8;
+/// Share of used cells below which a group is split, percent.
+const FILL_MIN: usize = 25;
+
+/// Configured limits; 0 means none.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::metrics) struct Limits {
+    /// Series in the head of one tenant.
+    pub(in crate::metrics) series: u64,
+    /// Labels of a series.
+    pub(in crate::metrics) labels: usize,
+    /// Bytes of a label name.
+    pub(in crate::metrics) name_bytes: usize,
+    /// Bytes of a label value.
+    pub(in crate::metrics) value_bytes: usize,
+    /// How far behind the newest sample out-of-order samples are taken, ms.
+    pub(in crate::metrics) out_of_order_ms: i64,
+    /// Half of a block's range: how far behind in-order samples of new series may be.
+    pub(in crate::metrics) half_block_ms: i64,
+}
+
+/// A checked batch on its way to the log. Reused.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// Series of each batch entry; `u32::MAX` when refused.
+    sids: Vec<u32>,
+    cells: Vec<Cell>,
+    sparse: Vec<(u32, i64, f64)>,
+    histograms: Vec<(u32, HistPoint, bool)>,
+    starts: Vec<(u32, i64, i64)>,
+    exemplars: Vec<(u32, Exemplar)>,
+    metadata: Vec<(String, crate::model::MetricMetadata)>,
+    bytes: [Vec<u8>; 7],
+    pairs: Vec<u32>,
+    /// Groups that took new series of this batch, by first timestamp.
+    open: SmallVec<[(i64, u32); 8]>,
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.sids.clear();
+        self.cells.clear();
+        self.sparse.clear();
+        self.histograms.clear();
+        self.starts.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
+        self.open.clear();
+        self.bytes.iter_mut().for_each(Vec::clear);
+    }
+}
+
+/// What the acceptance rules say about a sample.
+enum Verdict {
+    InOrder,
+    /// Stored already, to the bit.
+    Same,
+    OutOfOrder,
+    Refused(RejectReason),
+}
+
+/// Bounds of one append.
+struct Bounds {
+    max_t: i64,
+    min_valid: i64,
+    window: i64,
+    future: i64,
+}
+
+impl Bounds {
+    /// Prometheus' rules; `same` tells whether the newest point equals the new one.
+    fn judge(&self, last: i64, t: i64, same: impl FnOnce() -> Option<RejectReason>) -> Verdict {
+        if t > self.future {
+            return Verdict::Refused(RejectReason::TooFarInFuture);
+        }
+        if t >= self.min_valid {
+            if t > last {
+                return Verdict::InOrder;
+            }
+            if t == last {
+                return same().map_or(Verdict::Same, Verdict::Refused);
+            }
+        }
+        if self.window > 0 && t >= self.max_t.saturating_sub(self.window) {
+            return Verdict::OutOfOrder;
+        }
+        Verdict::Refused(if self.window > 0 {
+            RejectReason::TooOld
+        } else if t < self.min_valid {
+            RejectReason::OutOfBounds
+        } else {
+            RejectReason::OutOfOrder
+        })
+    }
+}
+
+impl Head {
+    /// Checks, logs and applies a batch.
+    pub(in crate::metrics) fn append(
+        &self,
+        wal: &Wal,
+        tenant: u32,
+        batch: &WriteBatch,
+        labels: &dyn LabelsSource,
+        opts: &AppendOptions,
+        limits: &Limits,
+    ) -> Result<Appended, AppendError> {
+        let mut guard = self.writer.lock();
+        let w = &mut *guard;
+        let mut out = Appended::default();
+        w.plan.clear();
+        if !w.series_out.is_empty() {
+            // Definitions that an earlier, refused batch left behind.
+            self.log_definitions(w, wal, tenant)?;
+        }
+        self.resolve(w, batch, labels, limits, &mut out);
+        self.check(w, batch, labels, opts, limits, &mut out);
+        if opts.mode == AppendMode::Atomic {
+            let fatal = |r: &Rejection| {
+                !matches!(
+                    r.reason,
+                    RejectReason::InvalidLabels(_) | RejectReason::ExemplarOutOfOrder
+                )
+            };
+            if out.rejected.first.iter().any(fatal) {
+                out.rejected.first.retain(fatal);
+                return Err(AppendError::Rejected(out.rejected));
+            }
+        }
+        let position = self.log(w, wal, tenant)?;
+        out.position = position;
+        self.apply(w, position.0);
+        self.samples.fetch_add(
+            out.samples + out.histograms,
+            std::sync::atomic::Ordering::Relaxed,
+        );
+        Ok(out)
+    }
+
+    fn log_definitions(&self, w: &mut Writer, wal: &Wal, tenant: u32) -> Result<(), AppendError> {
+        wal.append(&[
+            (record::KIND_PAIRS, tenant, &w.pairs_out),
+            (record::KIND_SERIES, tenant, &w.series_out),
+        ])?;
+        w.pairs_out.clear();
+        w.series_out.clear();
+        Ok(())
+    }
+
+    /// Finds or makes the series of every batch entry.
+    fn resolve(
+        &self,
+        w: &mut Writer,
+        batch: &WriteBatch,
+        labels: &dyn LabelsSource,
+        limits: &Limits,
+        out: &mut Appended,
+    ) {
+        let mut missing: SmallVec<[usize; 8]> = SmallVec::new();
+        for (i, s) in batch.series.iter().enumerate() {
+            let key = alias_key(s.key);
+            match w.alias.find(alias_hash(key), |a| a.key == key) {
+                Some(a) => w.plan.sids.push(a.sid),
+                None => {
+                    w.plan.sids.push(u32::MAX);
+                    missing.push(i);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let mut idx = self.index.write();
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(32);
+        for i in missing {
+            let s = &batch.series[i];
+            // The same new series may come twice in one batch.
+            let key = alias_key(s.key);
+            if let Some(a) = w.alias.find(alias_hash(key), |a| a.key == key) {
+                w.plan.sids[i] = a.sid;
+                continue;
+            }
+            pairs.clear();
+            let t = first_time(batch, s);
+            let read = labels.collect(s.labels, &mut pairs).map_err(|e| e.0);
+            let made = read
+                .and_then(|()| canonical(&mut pairs))
+                .map_err(RejectReason::InvalidLabels)
+                .and_then(|()| self.find_or_make(w, &mut idx, &pairs, t, limits, out));
+            match made {
+                Ok(sid) => {
+                    w.plan.sids[i] = sid;
+                    remember(w, s.key, sid);
+                }
+                Err(reason) => out.rejected.push(Rejection {
+                    series: i,
+                    labels: Labels::from_pairs(pairs.iter().copied()),
+                    t: 0,
+                    reason,
+                }),
+            }
+        }
+    }
+
+    fn find_or_make(
+        &self,
+        w: &mut Writer,
+        idx: &mut Index,
+        pairs: &[(&str, &str)],
+        t: i64,
+        limits: &Limits,
+        out: &mut Appended,
+    ) -> Result<u32, RejectReason> {
+        check_limits(pairs, limits)?;
+        let mut ids = std::mem::take(&mut w.plan.pairs);
+        ids.clear();
+        for (n, v) in pairs {
+            let (id, new) = idx.table.intern(n, v);
+            if new {
+                varint::put(&mut w.pairs_out, u64::from(id));
+                record::put_str(&mut w.pairs_out, n);
+                record::put_str(&mut w.pairs_out, v);
+            }
+            ids.push(id);
+        }
+        let found = idx.table.find_series(&ids);
+        let sid = match found {
+            Some(sid) => sid,
+            None => {
+                if limits.series > 0 && idx.table.live() >= limits.series {
+                    w.plan.pairs = ids;
+                    return Err(RejectReason::Limit(format!(
+                        "limit of {} series per tenant reached; label {:?} has the most values of this series' labels",
+                        limits.series,
+                        widest_label(idx, pairs)
+                    )));
+                }
+                let sid = w.next_sid;
+                w.next_sid += 1;
+                let (group, slot) = place(&mut w.plan, idx, sid, t);
+                idx.table.insert_series(sid, &ids);
+                idx.loc.resize(sid as usize + 1, (u32::MAX, 0));
+                idx.loc[sid as usize] = (group, slot);
+                put_series(&mut w.series_out, sid, group, slot, &ids);
+                out.new_series += 1;
+                sid
+            }
+        };
+        w.plan.pairs = ids;
+        Ok(sid)
+    }
+
+    /// Runs the acceptance rules over the batch and fills the plan.
+    fn check(
+        &self,
+        w: &mut Writer,
+        batch: &WriteBatch,
+        labels: &dyn LabelsSource,
+        opts: &AppendOptions,
+        limits: &Limits,
+        out: &mut Appended,
+    ) {
+        let max_t = self.max_t();
+        let bounds = Bounds {
+            max_t,
+            min_valid: self
+                .min_valid()
+                .max(max_t.saturating_sub(limits.half_block_ms)),
+            window: if opts.allow_out_of_order {
+                limits.out_of_order_ms
+            } else {
+                0
+            },
+            future: opts.now_ms.saturating_add(FUTURE_MS),
+        };
+        let idx = self.index.read();
+        let mut current: Option<(u32, parking_lot::MutexGuard<'_, Group>)> = None;
+        for (i, s) in batch.series.iter().enumerate() {
+            let sid = w.plan.sids[i];
+            if sid == u32::MAX {
+                continue;
+            }
+            let (gid, slot) = idx.loc[sid as usize];
+            if current.as_ref().is_none_or(|c| c.0 != gid) {
+                // Release before locking: a group may come back.
+                drop(current.take());
+                current = Some((gid, idx.groups[gid as usize].lock()));
+            }
+            let Some((_, group)) = &mut current else {
+                continue;
+            };
+            let last = group.last[slot as usize];
+            let mut refuse = |t: i64, reason: RejectReason| {
+                out.rejected.push(Rejection {
+                    series: i,
+                    labels: read_labels(labels, s.labels),
+                    t,
+                    reason,
+                });
+            };
+            for (k, p) in batch.samples_of(s).iter().enumerate() {
+                let verdict = bounds.judge(last, p.t, || {
+                    match group.value_at(slot, p.t, &mut w.scratch) {
+                        Some(old) if old.to_bits() == p.v.to_bits() => None,
+                        Some(old) => Some(RejectReason::Duplicate {
+                            existing: old,
+                            new: p.v,
+                        }),
+                        None => self.duplicate_elsewhere(sid, p.t, p.v),
+                    }
+                });
+                match verdict {
+                    Verdict::InOrder if is_absent(p.v) => w.plan.sparse.push((sid, p.t, p.v)),
+                    Verdict::InOrder => {
+                        w.plan.cells.push(Cell {
+                            group: gid,
+                            slot,
+                            t: p.t,
+                            v: p.v,
+                        });
+                    }
+                    Verdict::OutOfOrder => w.plan.sparse.push((sid, p.t, p.v)),
+                    Verdict::Same => {}
+                    Verdict::Refused(reason) => {
+                        refuse(p.t, reason);
+                        continue;
+                    }
+                }
+                out.samples += 1;
+                let at = s.first_sample as usize + k;
+                if let Some(st) = batch.start_ts.get(at).copied().filter(|st| *st != 0) {
+                    w.plan.starts.push((sid, p.t, st));
+                }
+            }
+            let Some(extra) = batch.extra_of(s) else {
+                continue;
+            };
+            for p in &extra.histograms {
+                let verdict = bounds.judge(last, p.t, || self.same_histogram(sid, p));
+                let in_order = match verdict {
+                    Verdict::InOrder => true,
+                    Verdict::OutOfOrder => false,
+                    Verdict::Same => {
+                        out.histograms += 1;
+                        continue;
+                    }
+                    Verdict::Refused(reason) => {
+                        refuse(p.t, reason);
+                        continue;
+                    }
+                };
+                let point = HistPoint {
+                    t: p.t,
+                    start_t: p.start_t,
+                    h: Arc::new(p.h.clone()),
+                };
+                w.plan.histograms.push((sid, point, in_order));
+                out.histograms += 1;
+            }
+            for e in &extra.exemplars {
+                let newest = w.exemplar_last.get(&sid).copied().unwrap_or(i64::MIN);
+                if e.t < newest {
+                    refuse(e.t, RejectReason::ExemplarOutOfOrder);
+                } else if self.exemplars_max > 0 {
+                    if e.t > newest || !self.has_exemplar(sid, e) {
+                        w.plan.exemplars.push((sid, e.clone()));
+                        w.exemplar_last.insert(sid, e.t);
+                    }
+                    out.exemplars += 1;
+                }
+            }
+            if let Some(m) = &extra.metadata
+                && let Some(name) = idx.table.labels(sid).metric_name()
+                && self.side.read().metadata.get(name) != Some(m)
+            {
+                w.plan.metadata.push((name.to_owned(), m.clone()));
+            }
+        }
+    }
+
+    /// The newest point is not in the rows: it is out of order data, a histogram, or flushed.
+    fn duplicate_elsewhere(&self, sid: u32, t: i64, v: f64) -> Option<RejectReason> {
+        let side = self.side.read();
+        for map in [&side.sparse, &side.sparse_cut] {
+            let Some(list) = map.get(&sid) else { continue };
+            if let Ok(i) = list.binary_search_by_key(&t, |p| p.0) {
+                let existing = list[i].1;
+                let same = existing.to_bits() == v.to_bits();
+                return (!same).then_some(RejectReason::Duplicate { existing, new: v });
+            }
+        }
+        let newest = side.histograms.get(&sid).and_then(|l| l.last());
+        newest
+            .is_some_and(|h| h.t == t)
+            .then_some(RejectReason::DuplicateHistogram)
+    }
+
+    fn same_histogram(&self, sid: u32, p: &HistogramPoint) -> Option<RejectReason> {
+        let side = self.side.read();
+        let newest = side.histograms.get(&sid).and_then(|l| l.last());
+        let same = newest.is_some_and(|n| n.t == p.t && same_bits(&n.h, &p.h));
+        (!same).then_some(RejectReason::DuplicateHistogram)
+    }
+
+    fn has_exemplar(&self, sid: u32, e: &Exemplar) -> bool {
+        self.side
+            .read()
+            .exemplars
+            .iter()
+            .rev()
+            .any(|(s, x)| *s == sid && x == e)
+    }
+
+    /// Writes definitions and points of the plan to the log, all or nothing.
+    fn log(&self, w: &mut Writer, wal: &Wal, tenant: u32) -> Result<Position, AppendError> {
+        let Writer {
+            plan,
+            pairs_out,
+            series_out,
+            ..
+        } = w;
+        let Plan {
+            bytes,
+            cells,
+            sparse,
+            histograms,
+            starts,
+            exemplars,
+            metadata,
+            ..
+        } = plan;
+        let [rows, b_sparse, b_hist, b_start, b_ex, b_meta, _] = bytes;
+        record::put_rows(rows, cells);
+        for (sid, t, v) in sparse.iter() {
+            varint::put(b_sparse, u64::from(*sid));
+            varint::put_signed(b_sparse, *t);
+            b_sparse.extend_from_slice(&v.to_bits().to_le_bytes());
+        }
+        for (sid, p, _) in histograms.iter() {
+            varint::put(b_hist, u64::from(*sid));
+            varint::put_signed(b_hist, p.t);
+            varint::put_signed(b_hist, p.start_t);
+            histogram::put(b_hist, &p.h);
+        }
+        for (sid, t, st) in starts.iter() {
+            varint::put(b_start, u64::from(*sid));
+            varint::put_signed(b_start, *t);
+            varint::put_signed(b_start, *st);
+        }
+        exemplars
+            .iter()
+            .for_each(|(sid, e)| record::put_exemplar(b_ex, *sid, e));
+        metadata
+            .iter()
+            .for_each(|(n, m)| record::put_metadata(b_meta, n, m));
+        let mut records: SmallVec<[(u8, u32, &[u8]); 8]> = SmallVec::new();
+        for (kind, payload) in [
+            (record::KIND_PAIRS, &*pairs_out),
+            (record::KIND_SERIES, &*series_out),
+            (record::KIND_ROWS, &*rows),
+            (record::KIND_SPARSE, &*b_sparse),
+            (record::KIND_HISTOGRAM, &*b_hist),
+            (record::KIND_START, &*b_start),
+            (record::KIND_EXEMPLAR, &*b_ex),
+            (record::KIND_METADATA, &*b_meta),
+        ] {
+            if !payload.is_empty() {
+                records.push((kind, tenant, payload.as_slice()));
+            }
+        }
+        if records.is_empty() {
+            return Ok(wal.appended());
+        }
+        let position = wal.append(&records)?;
+        drop(records);
+        pairs_out.clear();
+        series_out.clear();
+        Ok(position)
+    }
+
+    /// Makes the plan visible. `position` is where it ends in the log.
+    fn apply(&self, w: &mut Writer, position: u64) {
+        let cells = std::mem::take(&mut w.plan.cells);
+        let mut crowded: Vec<u32> = Vec::new();
+        {
+            let idx = self.index.read();
+            for part in cells.chunk_by(|a, b| a.group == b.group && a.t == b.t) {
+                let gid = part[0].group;
+                let mut g = idx.groups[gid as usize].lock();
+                self.apply_row(&mut w.strays, &mut g, part);
+                if g.ts.len() >= SEAL_AT && g.slots() > 4 && g.fill_percent() < FILL_MIN {
+                    crowded.push(gid);
+                } else {
+                    g.seal(false, &mut w.scratch);
+                }
+            }
+        }
+        w.plan.cells = cells;
+        let plan = &mut w.plan;
+        if !(plan.sparse.is_empty()
+            && plan.histograms.is_empty()
+            && plan.starts.is_empty()
+            && plan.exemplars.is_empty()
+            && plan.metadata.is_empty())
+        {
+            let idx = self.index.read();
+            let mut side = self.side.write();
+            side.applied = position;
+            for (sid, t, v) in plan.sparse.drain(..) {
+                self.add_sparse(&idx, &mut side, sid, t, v);
+            }
+            for (sid, p, _) in plan.histograms.drain(..) {
+                self.add_histogram(&idx, &mut side, sid, p);
+            }
+            for (sid, t, st) in plan.starts.drain(..) {
+                add_start(&mut side, sid, t, st);
+            }
+            for (sid, e) in plan.exemplars.drain(..) {
+                self.add_exemplar(&mut side, sid, e);
+            }
+            for (n, m) in plan.metadata.drain(..) {
+                side.metadata.insert(n, m);
+            }
+        }
+        crowded.sort_unstable();
+        crowded.dedup();
+        for gid in crowded {
+            self.split(w, gid);
+        }
+        if w.strays.values().any(|n| *n >= STRAYS_MAX) {
+            let movers: Vec<u32> = w
+                .strays
+                .iter()
+                .filter(|(_, n)| **n >= STRAYS_MAX)
+                .map(|(s, _)| *s)
+                .collect();
+            for sid in movers {
+                w.strays.remove(&sid);
+                self.relocate(w, &[sid]);
+            }
+        }
+    }
+
+    /// Applies cells of one group and one timestamp.
+    pub(super) fn apply_row(&self, strays: &mut Map<u32, u32>, g: &mut Group, part: &[Cell]) {
+        let t = part[0].t;
+        let fresh = |g: &Group, c: &Cell| g.last.get(c.slot as usize).is_some_and(|l| t > *l);
+        if !part.iter().any(|c| fresh(g, c)) {
+            return;
+        }
+        self.saw(t);
+        match g.row_for(t) {
+            Some(row) => {
+                for c in part {
+                    // Not newer: a repetition inside one batch, dropped as Prometheus does.
+                    if fresh(g, c) {
+                        g.set(row, c.slot, t, c.v);
+                    }
+                }
+            }
+            None => {
+                let mut side = self.side.write();
+                for c in part {
+                    if fresh(g, c) {
+                        let sid = g.sids[c.slot as usize];
+                        g.last[c.slot as usize] = t;
+                        insert_sparse(&mut side, sid, t, c.v);
+                        *strays.entry(sid).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_sparse(&self, idx: &Index, side: &mut Side, sid: u32, t: i64, v: f64) {
+        self.saw(t);
+        self.touch(idx, sid, t);
+        insert_sparse(side, sid, t, v);
+    }
+
+    pub(super) fn add_histogram(&self, idx: &Index, side: &mut Side, sid: u32, p: HistPoint) {
+        self.saw(p.t);
+        self.touch(idx, sid, p.t);
+        let list = side.histograms.entry(sid).or_default();
+        if list.last().is_none_or(|n| n.t < p.t) {
+            list.push(p);
+        } else if let Err(i) = list.binary_search_by_key(&p.t, |x| x.t) {
+            list.insert(i, p);
+        }
+    }
+
+    pub(super) fn add_exemplar(&self, side: &mut Side, sid: u32, e: Exemplar) {
+        if side.exemplars.len() >= self.exemplars_max {
+            side.exemplars.pop_front();
+        }
+        side.exemplars.push_back((sid, e));
+    }
+
+    /// Moves a series' newest timestamp forward (G3).
+    fn touch(&self, idx: &Index, sid: u32, t: i64) {
+        let Some((g, slot)) = idx.loc.get(sid as usize).copied() else {
+            return;
+        };
+        let Some(g) = idx.groups.get(g as usize) else {
+            return;
+        };
+        let mut g = g.lock();
+        if let Some(last) = g.last.get_mut(slot as usize)
+            && *last < t
+        {
+            *last = t;
+        }
+    }
+
+    /// Breaks a group whose series do not share timestamps into groups that do.
+    fn split(&self, w: &mut Writer, gid: u32) {
+        let (sids, presence) = {
+            let idx = self.index.read();
+            let g = idx.groups[gid as usize].lock();
+            (g.sids.clone(), g.presence())
+        };
+        let mut order: Vec<usize> = (0..sids.len()).collect();
+        order.sort_by_key(|i| presence[*i]);
+        let parts: Vec<Vec<u32>> = order
+            .chunk_by(|a, b| presence[*a] == presence[*b])
+            .map(|p| p.iter().map(|i| sids[*i]).collect())
+            .collect();
+        // The largest part stays where it is.
+        let stay = parts.iter().map(Vec::len).max().unwrap_or(0);
+        let mut kept = false;
+        for part in parts {
+            if part.len() == stay && !kept {
+                kept = true;
+                continue;
+            }
+            self.relocate(w, &part);
+        }
+        let idx = self.index.read();
+        idx.groups[gid as usize].lock().seal(true, &mut w.scratch);
+    }
+
+    /// Moves series to a new group; what they have stays in the old one.
+    fn relocate(&self, w: &mut Writer, sids: &[u32]) {
+        let mut idx = self.index.write();
+        let gid = idx.groups.len() as u32;
+        let mut new = Group::new();
+        for sid in sids {
+            let Some(old) = idx.loc.get(*sid as usize).copied() else {
+                continue;
+            };
+            if idx.table.ids(*sid).is_empty() {
+                continue;
+            }
+            let last = idx.groups[old.0 as usize].lock().last[old.1 as usize];
+            let slot = new.add_slot(*sid, last);
+            idx.moved.entry(*sid).or_default().push(old);
+            idx.loc[*sid as usize] = (gid, slot);
+            put_series(&mut w.series_out, *sid, gid, slot, idx.table.ids(*sid));
+        }
+        idx.groups.push(Arc::new(Mutex::new(new)));
+    }
+}
+
+pub(super) fn insert_sparse(side: &mut Side, sid: u32, t: i64, v: f64) {
+    let list = side.sparse.entry(sid).or_default();
+    if list.last().is_none_or(|p| p.0 < t) {
+        list.push((t, v));
+    } else if let Err(i) = list.binary_search_by_key(&t, |p| p.0) {
+        // The first value at a time stays.
+        list.insert(i, (t, v));
+    }
+}
+
+/// Notes the start timestamp of the sample at `t`, unless it is the one already in force.
+pub(super) fn add_start(side: &mut Side, sid: u32, t: i64, st: i64) {
+    let list = side.starts.entry(sid).or_default();
+    let i = list.partition_point(|p| p.0 <= t);
+    if i == 0 || list[i - 1].1 != st {
+        list.insert(i, (t, st));
+    }
+}
+
+pub(super) fn put_series(out: &mut Vec<u8>, sid: u32, group: u32, slot: u16, ids: &[u32]) {
+    varint::put(out, u64::from(sid));
+    varint::put(out, u64::from(group));
+    varint::put(out, u64::from(slot));
+    varint::put(out, ids.len() as u64);
+    ids.iter().for_each(|i| varint::put(out, u64::from(*i)));
+}
+
+fn first_time(batch: &WriteBatch, s: &BatchSeries) -> i64 {
+    let float = batch.samples_of(s).first().map(|p| p.t);
+    let hist = || {
+        batch
+            .extra_of(s)
+            .and_then(|e| e.histograms.first())
+            .map(|p| p.t)
+    };
+    float.or_else(hist).unwrap_or(0)
+}
+
+/// Chooses a group for a new series whose first sample is at `t`: the one that took the other new
+/// series of this batch at this time, or a new one.
+fn place(plan: &mut Plan, idx: &mut Index, sid: u32, t: i64) -> (u32, u16) {
+    if let Some((_, gid)) = plan.open.iter().find(|o| o.0 == t) {
+        let mut g = idx.groups[*gid as usize].lock();
+        if g.slots() < SLOTS_MAX {
+            return (*gid, g.add_slot(sid, i64::MIN));
+        }
+    }
+    // A single newcomer among known series joins the group of its neighbour in the batch.
+    let at = plan.sids.iter().rposition(|s| *s != u32::MAX && *s != sid);
+    if let Some((gid, _)) = at.and_then(|i| idx.loc.get(plan.sids[i] as usize)).copied()
+        && let Some(g) = idx.groups.get(gid as usize)
+    {
+        let mut g = g.lock();
+        let near = g.ts.last().is_some_and(|n| *n == t);
+        if near && g.slots() < SLOTS_MAX {
+            return (gid, g.add_slot(sid, i64::MIN));
+        }
+    }
+    let gid = idx.groups.len() as u32;
+    let mut g = Group::new();
+    let slot = g.add_slot(sid, i64::MIN);
+    idx.groups.push(Arc::new(Mutex::new(g)));
+    plan.open.retain(|o| o.0 != t);
+    plan.open.push((t, gid));
+    (gid, slot)
+}
+
+fn remember(w: &mut Writer, key: SeriesKey, sid: u32) {
+    let key = alias_key(key);
+    w.alias
+        .insert_unique(alias_hash(key), Alias { key, sid }, |a| alias_hash(a.key));
+}
+
+fn read_labels(labels: &dyn LabelsSource, handle: u64) -> Labels {
+    let mut pairs = Vec::new();
+    match labels.collect(handle, &mut pairs) {
+        Ok(()) => Labels::from_pairs(pairs),
+        Err(_) => Labels::empty(),
+    }
+}
+
+/// Sorts by name, drops empty values, refuses what Prometheus refuses.
+fn canonical(pairs: &mut Vec<(&str, &str)>) -> Result<(), String> {
+    if !pairs.windows(2).all(|w| w[0].0 < w[1].0) {
+        pairs.sort_by(|a, b| a.0.cmp(b.0));
+        if let Some(w) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
+            return Err(format!(
+                "label name \"{}\" is not unique: invalid sample",
+                w[0].0
+            ));
+        }
+    }
+    pairs.retain(|p| !p.1.is_empty());
+    if !pairs.iter().any(|p| p.0 == METRIC_NAME) {
+        return Err("invalid metric name or label names: no metric name".into());
+    }
+    if pairs.iter().any(|p| p.0.is_empty()) {
+        return Err("invalid metric name or label names: empty label name".into());
+    }
+    Ok(())
+}
+
+fn check_limits(pairs: &[(&str, &str)], limits: &Limits) -> Result<(), RejectReason> {
+    let over = |limit: usize, n: usize| limit > 0 && n > limit;
+    if over(limits.labels, pairs.len()) || pairs.len() > usize::from(u16::MAX) {
+        return Err(RejectReason::Limit(format!(
+            "{} labels exceed the limit of {} labels per series",
+            pairs.len(),
+            limits.labels
+        )));
+    }
+    for (n, v) in pairs {
+        if over(limits.name_bytes, n.len()) {
+            let start: String = n.chars().take(64).collect();
+            return Err(RejectReason::Limit(format!(
+                "name of label {start:?}... has {} bytes, more than the limit of {}",
+                n.len(),
+                limits.name_bytes
+            )));
+        }
+        if over(limits.value_bytes, v.len()) {
+            return Err(RejectReason::Limit(format!(
+                "value of label {n:?} has {} bytes, more than the limit of {}",
+                v.len(),
+                limits.value_bytes
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The label of the series with the most distinct values in the head.
+fn widest_label<'a>(idx: &Index, pairs: &[(&'a str, &str)]) -> &'a str {
+    let values = |n: &str| idx.table.value_count(n);
+    pairs
+        .iter()
+        .map(|p| p.0)
+        .max_by_key(|n| values(n))
+        .unwrap_or("")
+}
+
+fn same_bits(a: &Histogram, b: &Histogram) -> bool {
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    histogram::put(&mut x, a);
+    histogram::put(&mut y, b);
+    x == y
+}
+
+impl From<WalError> for AppendError {
+    fn from(e: WalError) -> Self {
+        match e {
+            WalError::NoSpace { free_bytes } => Self::NoSpace { free_bytes },
+            WalError::Poisoned(why) => Self::Poisoned(why),
+            WalError::Closed => Self::Closed,
+            WalError::TooLarge { .. } | WalError::Version { .. } => {
+                Self::Io(std::io::Error::other(e.to_string()))
+            }
+            WalError::Io(e) => Self::Io(std::io::Error::new(e.kind(), e.to_string())),
+        }
+    }
+}

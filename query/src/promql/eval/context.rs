@@ -1,0 +1,189 @@
+//! One query's execution: options, budget, cancellation, statistics, annotations.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use super::answer::{CancelToken, EngineOptions, QueryError};
+use super::series::{Mask, Series, without_metadata};
+use super::{EResult, Val};
+use crate::promql::annotations::Annotations;
+use crate::source::Source;
+use engine::metrics::SelectError;
+use engine::model::Labels;
+use hashbrown::HashMap;
+
+/// Counters of a query.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Samples that functions and selectors looked at, per step.
+    pub(crate) queryable: Cell<u64>,
+    /// Samples read from the source.
+    pub(crate) read: Cell<u64>,
+    /// Most samples held at a time.
+    pub(crate) peak: Cell<u64>,
+}
+
+/// See the module header.
+pub(crate) struct Context<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) options: &'a EngineOptions,
+    pub(crate) lookback: i64,
+    pub(crate) cancel: &'a CancelToken,
+    pub(crate) clock: Option<&'a dyn Fn() -> Duration>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) annotations: RefCell<Annotations>,
+    pub(crate) stats: Counters,
+    pub(crate) held: Cell<u64>,
+    pub(crate) ticks: Cell<u32>,
+}
+
+/// The clock is looked at once in so many checks: it may be slow.
+const CHECKS_PER_CLOCK: u32 = 32;
+
+impl Context<'_> {
+    /// Called at every series and operator.
+    #[inline]
+    pub(crate) fn check(&self) -> EResult<()> {
+        if self.cancel.is_canceled() {
+            return Err(QueryError::Canceled);
+        }
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        if ticks % CHECKS_PER_CLOCK == 1
+            && let (Some(clock), Some(deadline)) = (self.clock, self.deadline)
+            && clock() > deadline
+        {
+            return Err(QueryError::Timeout);
+        }
+        Ok(())
+    }
+
+    /// Takes `samples` from the budget.
+    #[inline]
+    pub(crate) fn charge(&self, samples: usize) -> EResult<()> {
+        let held = self.held.get() + samples as u64;
+        self.held.set(held);
+        if held > self.stats.peak.get() {
+            self.stats.peak.set(held);
+        }
+        if held > self.options.max_samples {
+            Err(QueryError::TooManySamples)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives samples back.
+    #[inline]
+    pub(crate) fn release(&self, samples: usize) {
+        self.held
+            .set(self.held.get().saturating_sub(samples as u64));
+    }
+
+    pub(crate) fn release_all(&self, series: &[Series]) {
+        self.release(series.iter().map(|s| s.steps.samples()).sum());
+    }
+
+    pub(crate) fn charge_all(&self, series: &[Series]) -> EResult<()> {
+        self.charge(series.iter().map(|s| s.steps.samples()).sum())
+    }
+
+    pub(crate) fn count(&self, queryable: u64, read: u64) {
+        self.stats
+            .queryable
+            .set(self.stats.queryable.get() + queryable);
+        self.stats.read.set(self.stats.read.get() + read);
+    }
+
+    pub(crate) fn note(&self, f: impl FnOnce(&mut Annotations)) {
+        f(&mut self.annotations.borrow_mut());
+    }
+
+    /// Removes marked names at the end of the query.
+    pub(crate) fn finish_names(&self, val: Val, instant: bool) -> EResult<Val> {
+        let Val::Vector(mut v) = val else {
+            return Ok(val);
+        };
+        if !self.options.delayed_name_removal {
+            return Ok(Val::Vector(v));
+        }
+        let mut stripped = false;
+        for s in v.iter_mut().filter(|s| s.drop_name) {
+            s.labels = without_metadata(&s.labels);
+            stripped = true;
+        }
+        if stripped || !instant {
+            v = merge_same_labels(v)?;
+        }
+        Ok(Val::Vector(v))
+    }
+}
+
+impl From<SelectError> for QueryError {
+    fn from(e: SelectError) -> Self {
+        match e {
+            SelectError::Budget(text) => Self::Execution(text),
+            SelectError::Canceled => Self::Canceled,
+            SelectError::Storage(text) => Self::Storage(format!("expanding series: {text}")),
+            other => Self::Storage(format!("expanding series: {other}")),
+        }
+    }
+}
+
+/// The error for two samples of one label set at one step.
+pub(crate) fn same_labelset() -> QueryError {
+    QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}
+
+/// Joins series with equal labels; their samples must be at different steps.
+pub(crate) fn merge_same_labels(series: Vec<Series>) -> EResult<Vec<Series>> {
+    if series.len() < 2 {
+        return Ok(series);
+    }
+    let mut index: HashMap<Labels, usize, foldhash::fast::RandomState> =
+        HashMap::with_capacity_and_hasher(series.len(), foldhash::fast::RandomState::default());
+    let mut out: Vec<Series> = Vec::with_capacity(series.len());
+    for s in series {
+        match index.get(&s.labels) {
+            None => {
+                index.insert(s.labels.clone(), out.len());
+                out.push(s);
+            }
+            Some(&i) => {
+                if out[i]
+                    .steps
+                    .present()
+                    .first_common(&s.steps.present())
+                    .is_some()
+                {
+                    return Err(same_labelset());
+                }
+                out[i].steps.absorb(&s.steps);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Tells whether dropping names makes label sets collide while series stream by.
+#[derive(Default)]
+pub(crate) struct Collisions {
+    seen: HashMap<Labels, Mask, foldhash::fast::RandomState>,
+}
+
+impl Collisions {
+    /// `disjoint`: equal labels are allowed at different steps.
+    pub(crate) fn see(&mut self, labels: Labels, present: &Mask, disjoint: bool) -> EResult<()> {
+        match self.seen.get_mut(&labels) {
+            None => {
+                self.seen.insert(labels, present.clone());
+                Ok(())
+            }
+            Some(m) if disjoint && m.first_common(present).is_none() => {
+                m.or(present);
+                Ok(())
+            }
+            Some(_) => Err(same_labelset()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opening, reconfiguring and closing the metric store.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::metrics::{Db, DbOptions, real_fs};
+use engine::wal::{SyncMode, WalOptions};
+
+use super::{StorageOptions, WalSync};
+use crate::config::prometheus::LoadedConfig;
+
+/// What flags and configuration say about the store, in its own units.
+struct Tuning {
+    retention_ms: i64,
+    retention_bytes: u64,
+    out_of_order_ms: i64,
+}
+
+impl Tuning {
+    /// The configuration file wins over the flags, as in Prometheus.
+    fn new(storage: &StorageOptions, config: &LoadedConfig) -> Self {
+        let tsdb = &config.document.storage.tsdb;
+        let pick = |file: i64, flag: i64| if file > 0 { file } else { flag };
+        let size = tsdb.retention.size.0;
+        Self {
+            retention_ms: pick(tsdb.retention.time.as_ms(), storage.retention_time.as_ms()),
+            retention_bytes: if size > 0 {
+                size
+            } else {
+                storage.retention_size.0
+            },
+            out_of_order_ms: tsdb.out_of_order_time_window.as_ms(),
+        }
+    }
+}
+
+/// Opens the store; gives how long that took.
+///
+/// # Errors
+/// One sentence that names what is wrong.
+pub(super) fn open(
+    storage: &StorageOptions,
+    config: &LoadedConfig,
+) -> Result<(Db, Duration), String> {
+    let started = Instant::now();
+    let tuning = Tuning::new(storage, config);
+    let sync = match storage.wal_sync {
+        WalSync::Always => SyncMode::Always,
+        WalSync::Interval(d) => SyncMode::Interval(d),
+        WalSync::Off => SyncMode::Off,
+    };
+    let options = DbOptions {
+        fs: real_fs(storage.mmap),
+        wal: WalOptions {
+            sync,
+            ..WalOptions::default()
+        },
+        retention_ms: tuning.retention_ms,
+        retention_bytes: tuning.retention_bytes,
+        out_of_order_ms: tuning.out_of_order_ms,
+        exemplars_max: usize::try_from(config.document.storage.exemplars.max_exemplars)
+            .unwrap_or_default(),
+        ..DbOptions::default()
+    };
+    let db = Db::open(&storage.dir, options).map_err(|e| e.to_string())?;
+    report(&db);
+    Ok((db, started.elapsed()))
+}
+
+/// Logs what recovery found.
+fn report(db: &Db) {
+    let r = db.recovery();
+    if r.wal.records > 0 || r.wal.torn_bytes > 0 {
+        tracing::info!(
+            records = r.wal.records,
+            segments = r.wal.segments,
+            torn_bytes = r.wal.torn_bytes,
+            "log replayed"
+        );
+    }
+    for d in &r.wal.damage {
+        tracing::error!(
+            segment = d.segment,
+            offset = d.offset,
+            bytes = d.bytes,
+            copy = %d.quarantined.display(),
+            "damaged range of the log skipped"
+        );
+    }
+    for b in &r.damaged_blocks {
+        tracing::error!(error = %b, "damaged block moved to quarantine");
+    }
+    if r.damaged_sections > 0 {
+        tracing::error!(
+            sections = r.damaged_sections,
+            "damaged parts of the checkpoint skipped"
+        );
+    }
+    if r.manifest_rebuilt {
+        tracing::error!("manifest was damaged and has been rebuilt from the files that are there");
+    }
+    if r.bad_records > 0 {
+        tracing::error!(
+            records = r.bad_records,
+            "log records that could not be applied"
+        );
+    }
+}
+
+/// Puts changed settings in force.
+pub(super) fn reconfigure(db: &Db, storage: &StorageOptions, config: &LoadedConfig) {
+    let t = Tuning::new(storage, config);
+    db.reconfigure(t.retention_ms, t.retention_bytes, t.out_of_order_ms);
+}
+
+/// Closes the store: checkpoint, clean end of the log.
+///
+/// # Errors
+/// When the log failed.
+pub(super) fn close(db: &Arc<Db>) -> Result<(), String> {
+    db.close();
+    match db.stats().failures {
+        0 => Ok(()),
+        n => Err(format!("{n} maintenance operations failed since the start")),
+    }
+}
