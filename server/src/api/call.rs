@@ -29,8 +29,6 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     /// The variable part of the path.
     pub(crate) path: String,
-    /// Headers.
-    pub(crate) headers: HeaderMap,
 }
 
 /// Notes to the reader of an answer.
@@ -145,7 +143,6 @@ where
                 api,
                 params,
                 path: path.map_or(String::new(), |Path(p)| p),
-                headers: parts.headers,
             };
             match handler(call).await {
                 Ok(reply) => respond(reply, coding),
@@ -238,6 +235,9 @@ impl Gate {
 
     fn cors(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
+        if headers.get_all(VARY).iter().count() < 2 {
+            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         let Some(origin) = origin else { return };
         for (name, value) in [
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
@@ -345,11 +345,11 @@ pub(crate) struct RouteNames {
 
 impl RouteNames {
     /// The routes `patterns` below `prefix`.
-    pub(crate) fn new(api: &Api, patterns: &[&'static str]) -> Self {
+    pub(crate) fn new(api: &Api, patterns: &[(&str, &'static str)]) -> Self {
         let prefix = &api.options.route_prefix;
         let named = patterns
             .iter()
-            .map(|p| (format!("{prefix}{p}"), api.metrics.handler(p)));
+            .map(|(p, name)| (format!("{prefix}{p}"), api.metrics.handler(name)));
         Self {
             by_pattern: named.collect(),
         }

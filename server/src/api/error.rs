@@ -19,8 +19,6 @@ pub(crate) enum ErrorKind {
     Internal,
     /// Something is switched off or not there yet.
     Unavailable,
-    /// There is no such thing.
-    NotFound,
 }
 
 impl ErrorKind {
@@ -33,7 +31,6 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
-            Self::NotFound => "not_found",
         }
     }
 
@@ -46,7 +43,6 @@ impl ErrorKind {
             Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             // Clients of the family know 500 here, also for `unavailable`.
             Self::Internal | Self::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotFound => StatusCode::NOT_FOUND,
         }
     }
 }

@@ -12,6 +12,10 @@
 //! Read next: `listener.rs`, `guard.rs`, `body.rs`.
 
 pub(crate) mod body;
+#[allow(
+    dead_code,
+    reason = "scraping, discovery and notification make the requests"
+)]
 pub(crate) mod client;
 mod compress;
 mod guard;

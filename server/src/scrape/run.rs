@@ -24,6 +24,15 @@ pub(super) enum Order {
 /// Timestamps this close to the ideal tick are moved there, so that they compress well.
 const ALIGN_MS_MAX: i64 = 2;
 
+/// Bodies up to this size are stored on the thread that fetched them: about a millisecond.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
+/// True on a runtime that can move its other tasks to another thread.
+fn threads() -> bool {
+    let kind = tokio::runtime::Handle::current().runtime_flavor();
+    kind == tokio::runtime::RuntimeFlavor::MultiThread
+}
+
 /// The timestamp of a scrape that starts at `now` and was due at `due`.
 pub(super) fn align(now: i64, due: i64, interval: Duration) -> i64 {
     let percent = i64::try_from(interval.as_millis() / 100).unwrap_or(i64::MAX);
@@ -121,10 +130,19 @@ impl Loop {
             Err(e) => Err(e.text.clone()),
         };
         let seconds = || start.elapsed().as_secs_f64();
-        let result = {
+        let store = || {
             let mut metadata = self.shared.metadata.lock();
             self.ingest
                 .scrape(body, size, t, &mut metadata, &*self.appender, seconds)
+        };
+        // A large body would hold up the other loops of this thread.
+        let large = fetched
+            .as_ref()
+            .is_ok_and(|f| f.body.len() > INLINE_BYTES_MAX);
+        let result = if large && threads() {
+            tokio::task::block_in_place(store)
+        } else {
+            store()
         };
         let error = match result {
             Ok(o) => {
@@ -168,8 +186,10 @@ impl Loop {
 
 /// Returns when the order changes, or nobody can give one any more.
 async fn ordered(orders: &mut watch::Receiver<Order>) {
-    if orders.changed().await.is_err() {
-        // The manager is gone: the server ends.
+    let gone = *orders.borrow() == Order::Gone;
+    if orders.changed().await.is_err() && gone {
+        // Nobody will stop us, and what is left to do has been ordered.
+        std::future::pending::<()>().await;
     }
 }
 

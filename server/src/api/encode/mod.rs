@@ -4,8 +4,9 @@
 
 pub(crate) mod json;
 mod labels;
+pub(crate) mod query;
 
-pub(crate) use labels::{JsonLabels, write_labels};
+pub(crate) use labels::JsonLabels;
 
 use std::io;
 
@@ -18,7 +19,7 @@ struct GoFormatter;
 impl Formatter for GoFormatter {
     fn write_f64<W: ?Sized + io::Write>(&mut self, w: &mut W, v: f64) -> io::Result<()> {
         let mut text = String::new();
-        query::text::float::write_json(&mut text, v);
+        ::query::text::float::write_json(&mut text, v);
         w.write_all(text.as_bytes())
     }
 

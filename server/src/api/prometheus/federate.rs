@@ -146,9 +146,8 @@ fn histogram_value(h: &FloatHistogram) -> MetricValue {
     }
 }
 
-/// Groups samples (sorted by name) by metric and completes their labels. The writer leaves out
-/// empty labels, so `instance=""` is not among them; a scraper with `honor_labels` reads the
-/// same.
+/// Groups samples (sorted by name) by metric and completes their labels. A series without
+/// `instance` gets an empty one, so that a scraper that honours labels does not put its own.
 fn families(samples: Vec<Newest>, external: &[(&str, &str)]) -> Vec<Family> {
     let mut out: Vec<Family> = Vec::new();
     for (labels, t, value) in samples {
@@ -171,13 +170,14 @@ fn families(samples: Vec<Newest>, external: &[(&str, &str)]) -> Vec<Family> {
         }
         let mut pairs: Vec<(&str, &str)> =
             labels.iter().filter(|(n, _)| *n != METRIC_NAME).collect();
-        for (n, v) in external {
-            if labels.get(n).is_none() {
+        for (n, v) in external.iter().chain(&[("instance", "")]) {
+            if !pairs.iter().any(|(have, _)| have == n) {
                 pairs.push((n, v));
             }
         }
+        pairs.sort_unstable();
         let t = Some(t);
-        let labels = Labels::from_pairs(pairs);
+        let labels = Labels::from_sorted(&pairs);
         if let Some(f) = out.last_mut() {
             f.metrics.push(Metric { labels, t, value });
         }
@@ -208,7 +208,7 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "# TYPE a_b untyped\na_b{dc=\"eu\",x=\"1\\\"\"} 1.5 5\n\
+            "# TYPE a_b untyped\na_b{dc=\"eu\",instance=\"\",x=\"1\\\"\"} 1.5 5\n\
              # TYPE c untyped\nc{dc=\"own\",instance=\"i\"} 2 6\n"
         );
     }

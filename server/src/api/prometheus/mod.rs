@@ -14,6 +14,7 @@ mod metrics;
 mod notifications;
 mod openapi;
 mod otlp;
+mod query;
 mod read;
 mod rules;
 mod selector;
@@ -43,6 +44,11 @@ const ROUTES: &[&str] = &[
     "/metrics",
     "/version",
     "/federate",
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/query_exemplars",
+    "/api/v1/format_query",
+    "/api/v1/parse_query",
     "/api/v1/series",
     "/api/v1/labels",
     "/api/v1/label/{name}/values",
@@ -75,8 +81,22 @@ const ROUTES: &[&str] = &[
     "/api/v1/otlp/v1/metrics",
 ];
 
+/// Patterns with the names under which they are counted.
+fn names_of_routes() -> Vec<(&'static str, &'static str)> {
+    let named = ROUTES.iter().map(|r| match *r {
+        "/api/v1/label/{name}/values" => (*r, "/api/v1/label/:name/values"),
+        r => (r, r),
+    });
+    named.collect()
+}
+
 fn api_v1() -> Router<Arc<Api>> {
     Router::new()
+        .route("/query", get_or_post(query::instant))
+        .route("/query_range", get_or_post(query::range))
+        .route("/query_exemplars", get_or_post(query::exemplars))
+        .route("/format_query", get_or_post(query::format))
+        .route("/parse_query", get_or_post(query::tree))
         .route("/series", get_or_post(labels::series))
         .route("/labels", get_or_post(labels::names))
         .route("/label/{name}/values", get(labels::values))
@@ -120,7 +140,7 @@ fn api_v1() -> Router<Arc<Api>> {
 /// # Errors
 /// When an option cannot be used.
 pub(crate) fn router(api: &Arc<Api>) -> Result<Router, String> {
-    let names = Arc::new(RouteNames::new(api, ROUTES));
+    let names = Arc::new(RouteNames::new(api, &names_of_routes()));
     let routes = Router::new()
         .nest("/api/v1", api_v1())
         .route("/", axum_get(status::home))

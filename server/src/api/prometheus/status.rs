@@ -109,7 +109,7 @@ pub(super) async fn tsdb(call: Call) -> Answer {
     let limit = match call.params.get("limit") {
         "" => 10,
         text => match text.parse::<usize>() {
-            Ok(n) if n >= 1 && n <= STATS_LIMIT_MAX => n,
+            Ok(n) if (1..=STATS_LIMIT_MAX).contains(&n) => n,
             Ok(n) if n > STATS_LIMIT_MAX => {
                 return Err(ApiError::bad(format!(
                     "limit must not exceed {STATS_LIMIT_MAX}"

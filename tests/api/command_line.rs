@@ -1,0 +1,129 @@
+//! Flags, exit codes, tools.
+
+use std::process::Output;
+
+use crate::support::{Server, TempDir, process};
+
+fn run(args: &[&str]) -> Output {
+    process::binary()
+        .args(args)
+        .output()
+        .expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn start_failures_end_with_code_2_and_say_why() {
+    let dir = TempDir::new();
+    let bad = dir.write("bad.yml", "scrape_configs:\n- job_name: a\n  nope: 1\n");
+    let data = dir.path().join("data");
+    let data = format!("--storage.tsdb.path={}", data.display());
+    for (args, why) in [
+        (
+            vec!["prometheus", "--config.file=/nonexistent/p.yml"],
+            "no such file or directory",
+        ),
+        (vec!["prometheus", "--nonsense"], "--nonsense"),
+        (
+            vec!["prometheus", "--query.timeout=soon"],
+            "not a valid duration string: \"soon\"",
+        ),
+        (
+            vec!["prometheus", "--storage.wal.sync=maybe"],
+            "none of always, interval:<duration>, off",
+        ),
+        (
+            vec!["prometheus", "--log.level=loud"],
+            "none of debug, info, warn, error",
+        ),
+    ] {
+        let out = run(&args);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+    }
+    let file = format!("--config.file={bad}");
+    let out = run(&["prometheus", &file, &data]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(
+        text(&out.stderr).contains("line 3 column 3: field nope not found"),
+        "{}",
+        text(&out.stderr)
+    );
+    let out = run(&["prometheus", "--agent"]);
+    assert_eq!(out.status.code(), Some(3));
+}
+
+#[test]
+fn known_flags_without_effect_are_accepted_with_a_warning() {
+    let s = Server::start(&[
+        "--storage.tsdb.wal-compression",
+        "--no-scrape.adjust-timestamps",
+        "--rules.alert.for-grace-period=5m",
+        "--enable-feature=exemplar-storage,promql-per-step-stats",
+    ]);
+    let log = s.log().join("\n");
+    assert!(log.contains("flag is accepted without effect"), "{log}");
+    assert!(log.contains("flag=--storage.tsdb.wal-compression"), "{log}");
+    let flags = s.get("/api/v1/status/flags").data();
+    assert_eq!(flags["scrape.adjust-timestamps"], "false");
+}
+
+#[test]
+fn log_lines_have_the_familys_keys() {
+    let s = Server::start(&["--log.format=logfmt"]);
+    let log = s.log();
+    let line = log.first().expect("a line");
+    assert!(
+        line.starts_with("time=20")
+            && line.contains(" level=INFO source=")
+            && line.contains(" msg="),
+        "{line}"
+    );
+}
+
+#[test]
+fn check_config_answers_like_promtool() {
+    let dir = TempDir::new();
+    let good = dir.write("good.yml", "scrape_configs: [{job_name: a}]");
+    let bad = dir.write("bad.yml", "scrape_configs: [{}]");
+    let out = run(&["check", "config", &good]);
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stdout).contains("is valid prometheus config file syntax"));
+    let out = run(&["check", "config", &good, &bad]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("FAILED: parsing YAML file"));
+    assert!(text(&out.stderr).contains("job_name is empty"));
+}
+
+#[test]
+fn check_ready_asks_the_server() {
+    let s = Server::start(&[]);
+    let url = format!("--url=http://{}", s.address);
+    assert_eq!(run(&["check", "ready", &url]).status.code(), Some(0));
+    assert_eq!(run(&["check", "healthy", &url]).status.code(), Some(0));
+    assert_eq!(
+        run(&["check", "ready", "--url=http://127.0.0.1:9"])
+            .status
+            .code(),
+        Some(1)
+    );
+}
+
+#[test]
+fn the_binary_answers_to_prometheus_by_name() {
+    let dir = TempDir::new();
+    let link = dir.path().join("prometheus");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sextant"), &link).expect("a link");
+    let out = std::process::Command::new(&link)
+        .arg("--config.file=/nonexistent/p.yml")
+        .output()
+        .expect("the link starts");
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("/nonexistent/p.yml"));
+    assert_eq!(run(&["version"]).status.code(), Some(0));
+    assert!(text(&run(&["--version"]).stdout).starts_with("sextant, version "));
+}

@@ -1,0 +1,17 @@
+//! The real binary, asked over HTTP: what the interfaces promise, one module per promise.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod envelope;
+mod federation;
+mod metadata;
+mod otlp;
+mod queries;
+mod readiness;
+mod remote_read;
+mod remote_write;
+mod security;
+mod status;
+mod wire;
