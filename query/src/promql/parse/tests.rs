@@ -28,7 +28,7 @@ fn canonical_form() {
         ("fill + fill_left", "fill + fill_left"),
         (
             r#"{"na.me","la.bel"="v"}"#,
-            r#"{__name__="na.me","la.bel"="v"}"#,
+            r#"{"la.bel"="v",__name__="na.me"}"#,
         ),
         (r#"x{b="2",a='1',}"#, r#"x{a="1",b="2"}"#),
         ("x[5m] offset -1d @ 10.5", "x[5m] @ 10.500 offset -1d"),
@@ -216,7 +216,7 @@ fn error_texts_and_positions() {
         ),
         ("by (x)", "1:4: parse error: unexpected \"(\""),
     ] {
-        assert_eq!(all(text).unwrap_err(), want, "{text}");
+        assert_eq!(all(text), Err(want.to_owned()), "{text}");
     }
 }
 
