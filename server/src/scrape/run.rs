@@ -61,6 +61,10 @@ pub(super) struct Loop {
     pub(super) orders: watch::Receiver<Order>,
     /// Spreads targets over the interval.
     pub(super) hash: u64,
+    /// Where failures are written down, one JSON object a line; empty for nowhere.
+    pub(super) failure_log: String,
+    /// Job of the configuration.
+    pub(super) job: String,
 }
 
 impl Loop {
@@ -152,7 +156,8 @@ impl Loop {
             Err(e) => Some(e.to_string()),
         };
         if let Some(e) = &error {
-            tracing::debug!(target = %self.shared.target.url, error = %e, "scrape failed");
+            tracing::debug!(url = %self.shared.target.url, error = %e, "scrape failed");
+            self.log_failure(e);
         }
         *self.shared.last.lock() = Last {
             health: if error.is_none() {
@@ -167,6 +172,32 @@ impl Loop {
         true
     }
 
+    fn log_failure(&self, error: &str) {
+        if self.failure_log.is_empty() {
+            return;
+        }
+        let line = serde_json::json!({
+            "time": jiff::Timestamp::now().to_string(),
+            "level": "ERROR",
+            "msg": error,
+            "job_name": self.job,
+            "target": self.shared.target.url,
+        });
+        let path = self.failure_log.clone();
+        // Writing blocks; nobody waits for it.
+        tokio::task::spawn_blocking(move || {
+            use std::io::Write;
+            let file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path);
+            let written = file.and_then(|mut f| f.write_all(format!("{line}\n").as_bytes()));
+            if let Err(e) = written {
+                tracing::warn!(file = path, error = %e, "cannot write scrape failure log");
+            }
+        });
+    }
+
     /// Ends the series of a target that is gone: two ticks later, so that a target that comes
     /// back in time wins, with the time of the first tick that was missed.
     async fn end(&mut self, missed: i64, interval: Duration) {
@@ -179,7 +210,7 @@ impl Loop {
             return;
         }
         if let Err(e) = self.ingest.end(missed, &*self.appender) {
-            tracing::warn!(target = %self.shared.target.url, error = %e, "cannot end series");
+            tracing::warn!(url = %self.shared.target.url, error = %e, "cannot end series");
         }
     }
 }
@@ -197,7 +228,7 @@ fn log_rejections(shared: &Shared, o: &Outcomes) {
     if o.appended.rejected.total > 0 {
         let first = o.appended.rejected.first.first();
         tracing::warn!(
-            target = %shared.target.url,
+            url = %shared.target.url,
             num_dropped = o.appended.rejected.total,
             error = %first.map_or(String::new(), |r| r.reason.to_string()),
             "samples of a scrape were refused"

@@ -330,3 +330,23 @@ async fn a_reload_keeps_what_did_not_change_and_a_lost_target_ends() {
     );
     scraper.stop().await;
 }
+
+#[tokio::test]
+async fn the_service_scrapes_static_targets() {
+    let address = serve().await;
+    let store = Arc::new(Store::default());
+    let service = super::Service::new(store.clone(), 1);
+    let more = format!(", static_configs: [{{targets: ['{address}'], labels: {{env: x}}}}]");
+    let jobs: Vec<_> = job(&more).jobs().cloned().collect();
+    service.apply(&jobs).unwrap();
+    until_up(&service.scraper()).await;
+    let targets = service.scraper().targets();
+    assert_eq!(targets[0].labels.get("env"), Some("x"));
+    assert_eq!(targets[0].url, format!("http://{address}/metrics"));
+    // The same again is no change.
+    service.apply(&jobs).unwrap();
+    assert_eq!(service.scraper().targets()[0].health, Health::Up);
+    service.stop().await;
+    assert!(service.scraper().targets().is_empty());
+    assert!(!taken(&store).iter().any(|l| l.contains("stale")));
+}

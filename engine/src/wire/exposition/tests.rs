@@ -367,6 +367,41 @@ fn protobuf_numbers_and_summaries_are_read() {
     );
 }
 
+#[test]
+fn a_series_with_absurdly_many_labels_fails_fast() {
+    let pairs: Vec<String> = (0..200_000).map(|i| format!("l{i}=\"\"")).collect();
+    let body = format!("m{{{}}} 1\n", pairs.join(","));
+    let start = std::time::Instant::now();
+    assert!(text(&body).is_err_and(|e| e.contains("more than 512 labels")));
+    assert!(start.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn protobuf_cannot_send_staleness_markers_and_units_stand_before_total() {
+    let body = family("h", 4, |m| {
+        m.message(7, |h| {
+            h.double(2, crate::model::stale_nan());
+            h.message(12, |_| {});
+        });
+    });
+    let options = Options {
+        native_histograms: true,
+        ..Options::default()
+    };
+    let r = run(Format::Protobuf, &body, &options).expect("valid");
+    assert!(!r.histograms[0].is_stale() && r.histograms[0].validate().is_ok());
+    for (name, ok) in [("a_seconds_total", true), ("a_bytes_total", false)] {
+        let mut msg = Vec::new();
+        let mut w = Writer::new(&mut msg);
+        w.string_or_skip(1, name);
+        w.string_or_skip(5, "seconds");
+        let mut body = Vec::new();
+        crate::wire::proto::put_varint(&mut body, msg.len() as u64);
+        body.extend(msg);
+        assert_eq!(run(Format::Protobuf, &body, &options).is_ok(), ok, "{name}");
+    }
+}
+
 fn any_options() -> impl Strategy<Value = Options> {
     any::<[bool; 4]>().prop_map(|[a, b, c, d]| Options {
         native_histograms: a,
