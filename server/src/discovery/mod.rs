@@ -150,7 +150,7 @@ impl Manager {
         }
     }
 
-    /// Hands the current groups of every job over again, for a sink that was rebuilt.
+    /// Ends the discovery of all jobs. What was handed over stays.
     pub(crate) fn stop(&self) {
         self.jobs.lock().clear();
     }

@@ -83,6 +83,21 @@ impl Relabel {
         self.rules.iter().all(|r| r.apply(labels))
     }
 
+    /// What each rule makes of `labels`: the set after it, and whether it is kept. Ends with the
+    /// rule that drops it.
+    pub(crate) fn steps(&self, labels: &Labels) -> Vec<(Labels, bool)> {
+        let mut b = labels.to_builder();
+        let mut steps = Vec::new();
+        for r in &self.rules {
+            let keep = r.apply(&mut b);
+            steps.push((b.build(), keep));
+            if !keep {
+                break;
+            }
+        }
+        steps
+    }
+
     /// The relabelled set, or `None` when it is dropped.
     pub(crate) fn process(&self, labels: &Labels) -> Option<Labels> {
         if self.is_empty() {

@@ -133,9 +133,23 @@ impl Cache {
         })
     }
 
+    /// Marks series as alive whose staleness markers could not be stored.
+    pub(super) fn still_due(&mut self, ids: impl Iterator<Item = EntryId>) {
+        for id in ids {
+            if let Some(e) = self.entries.get_mut(id as usize) {
+                e.tracked = true;
+                self.order.push(id);
+            }
+        }
+    }
+
     /// Ends a successful scrape.
     pub(super) fn commit(&mut self) {
         std::mem::swap(&mut self.order, &mut self.now);
+    }
+
+    /// Forgets the dead when they outnumber the living. Numbers of entries change.
+    pub(super) fn tidy(&mut self) {
         if self.entries.len() > 2 * self.order.len() + SWEEP_SLACK {
             self.sweep();
         }
@@ -156,13 +170,16 @@ impl Cache {
         }
     }
 
-    /// Drops entries that were not in the last scrape.
+    /// Drops entries that the next scrape does not need for its markers or its order.
     fn sweep(&mut self) {
-        let round = self.round;
+        let mut needed = vec![false; self.entries.len()];
+        for id in &self.order {
+            needed[*id as usize] = true;
+        }
         let mut moved = vec![EntryId::MAX; self.entries.len()];
         let mut old = std::mem::take(&mut self.entries);
         for (i, e) in old.drain(..).enumerate() {
-            if e.seen == round {
+            if needed[i] {
                 moved[i] = self.entries.len() as EntryId;
                 self.entries.push(e);
             }

@@ -161,8 +161,8 @@ impl Ingest {
             .vanished()
             .map(|(id, e)| (id, e.histogram))
             .collect();
-        for (id, histogram) in vanished {
-            self.stale(id, histogram, t);
+        for (id, histogram) in &vanished {
+            self.stale(*id, *histogram, t);
         }
         let values = [
             if failed { 0.0 } else { 1.0 },
@@ -176,11 +176,16 @@ impl Ingest {
         ];
         self.report(&values, t);
         let result = self.append(appender);
-        if failed || result.is_err() {
+        if failed {
             self.cache.rollback();
         } else {
             self.cache.commit();
         }
+        if result.is_err() {
+            // The markers were not stored either: they are due with the next scrape.
+            self.cache.still_due(vanished.iter().map(|(id, _)| *id));
+        }
+        self.cache.tidy();
         out.appended = result?;
         Ok(out)
     }
@@ -209,7 +214,8 @@ impl Ingest {
     }
 
     fn stale(&mut self, id: EntryId, histogram: bool, t: i64) {
-        let Some(e) = self.cache.entry(id) else {
+        // A series that was exposed twice in a scrape vanishes once.
+        let Some(e) = self.cache.entry(id).filter(|e| e.tracked) else {
             return;
         };
         e.tracked = false;

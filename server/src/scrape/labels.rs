@@ -88,13 +88,11 @@ impl Rules {
 
     fn check_names(&self, metric: &str, labels: &Labels) -> Result<(), String> {
         use engine::wire::exposition::negotiate::is_legacy_name;
-        if !self.legacy_names {
-            return Ok(());
-        }
-        let bad = !is_legacy_name(metric, true)
+        let legacy = |n: &str| !self.legacy_names || is_legacy_name(n, std::ptr::eq(n, metric));
+        let bad = !legacy(metric)
             || labels
                 .iter()
-                .any(|(n, _)| n != METRIC_NAME && !is_legacy_name(n, false));
+                .any(|(n, _)| n.is_empty() || (n != METRIC_NAME && !legacy(n)));
         if bad {
             return Err(format!("invalid metric name or label names: {labels}"));
         }

@@ -368,6 +368,8 @@ impl Pool {
             fetcher: Arc::clone(&self.fetcher),
             appender: Arc::clone(&scraper.appender),
             orders: receiver,
+            failure_log: self.config.scrape_failure_log_file.clone(),
+            job: self.config.job_name.clone(),
         };
         let task = tokio::spawn(async move {
             if let Some(old) = heir {

@@ -21,6 +21,7 @@ mod ingest;
 mod labels;
 mod manager;
 mod run;
+mod service;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use engine::metrics::{AppendError, AppendMode, AppendOptions, Appended, Db};
 use engine::model::{LabelsSource, TenantId, WriteBatch};
 
 pub(crate) use manager::{DroppedTarget, PoolView, Scraper, TargetView};
+pub(crate) use service::Service;
 pub(crate) use target::Health;
 
 /// Where scraped facts go.

@@ -24,6 +24,15 @@ pub(super) enum Order {
 /// Timestamps this close to the ideal tick are moved there, so that they compress well.
 const ALIGN_MS_MAX: i64 = 2;
 
+/// Bodies up to this size are stored on the thread that fetched them: about a millisecond.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
+/// True on a runtime that can move its other tasks to another thread.
+fn threads() -> bool {
+    let kind = tokio::runtime::Handle::current().runtime_flavor();
+    kind == tokio::runtime::RuntimeFlavor::MultiThread
+}
+
 /// The timestamp of a scrape that starts at `now` and was due at `due`.
 pub(super) fn align(now: i64, due: i64, interval: Duration) -> i64 {
     let percent = i64::try_from(interval.as_millis() / 100).unwrap_or(i64::MAX);
@@ -52,6 +61,10 @@ pub(super) struct Loop {
     pub(super) orders: watch::Receiver<Order>,
     /// Spreads targets over the interval.
     pub(super) hash: u64,
+    /// Where failures are written down, one JSON object a line; empty for nowhere.
+    pub(super) failure_log: String,
+    /// Job of the configuration.
+    pub(super) job: String,
 }
 
 impl Loop {
@@ -121,10 +134,19 @@ impl Loop {
             Err(e) => Err(e.text.clone()),
         };
         let seconds = || start.elapsed().as_secs_f64();
-        let result = {
+        let store = || {
             let mut metadata = self.shared.metadata.lock();
             self.ingest
                 .scrape(body, size, t, &mut metadata, &*self.appender, seconds)
+        };
+        // A large body would hold up the other loops of this thread.
+        let large = fetched
+            .as_ref()
+            .is_ok_and(|f| f.body.len() > INLINE_BYTES_MAX);
+        let result = if large && threads() {
+            tokio::task::block_in_place(store)
+        } else {
+            store()
         };
         let error = match result {
             Ok(o) => {
@@ -134,7 +156,8 @@ impl Loop {
             Err(e) => Some(e.to_string()),
         };
         if let Some(e) = &error {
-            tracing::debug!(target = %self.shared.target.url, error = %e, "scrape failed");
+            tracing::debug!(url = %self.shared.target.url, error = %e, "scrape failed");
+            self.log_failure(e);
         }
         *self.shared.last.lock() = Last {
             health: if error.is_none() {
@@ -149,6 +172,32 @@ impl Loop {
         true
     }
 
+    fn log_failure(&self, error: &str) {
+        if self.failure_log.is_empty() {
+            return;
+        }
+        let line = serde_json::json!({
+            "time": jiff::Timestamp::now().to_string(),
+            "level": "ERROR",
+            "msg": error,
+            "job_name": self.job,
+            "target": self.shared.target.url,
+        });
+        let path = self.failure_log.clone();
+        // Writing blocks; nobody waits for it.
+        tokio::task::spawn_blocking(move || {
+            use std::io::Write;
+            let file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path);
+            let written = file.and_then(|mut f| f.write_all(format!("{line}\n").as_bytes()));
+            if let Err(e) = written {
+                tracing::warn!(file = path, error = %e, "cannot write scrape failure log");
+            }
+        });
+    }
+
     /// Ends the series of a target that is gone: two ticks later, so that a target that comes
     /// back in time wins, with the time of the first tick that was missed.
     async fn end(&mut self, missed: i64, interval: Duration) {
@@ -161,15 +210,17 @@ impl Loop {
             return;
         }
         if let Err(e) = self.ingest.end(missed, &*self.appender) {
-            tracing::warn!(target = %self.shared.target.url, error = %e, "cannot end series");
+            tracing::warn!(url = %self.shared.target.url, error = %e, "cannot end series");
         }
     }
 }
 
 /// Returns when the order changes, or nobody can give one any more.
 async fn ordered(orders: &mut watch::Receiver<Order>) {
-    if orders.changed().await.is_err() {
-        // The manager is gone: the server ends.
+    let gone = *orders.borrow() == Order::Gone;
+    if orders.changed().await.is_err() && gone {
+        // Nobody will stop us, and what is left to do has been ordered.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -177,7 +228,7 @@ fn log_rejections(shared: &Shared, o: &Outcomes) {
     if o.appended.rejected.total > 0 {
         let first = o.appended.rejected.first.first();
         tracing::warn!(
-            target = %shared.target.url,
+            url = %shared.target.url,
             num_dropped = o.appended.rejected.total,
             error = %first.map_or(String::new(), |r| r.reason.to_string()),
             "samples of a scrape were refused"

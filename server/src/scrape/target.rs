@@ -161,16 +161,21 @@ fn url(c: &ScrapeConfig, labels: &Labels, address: &str) -> Result<String, Strin
     };
     let scheme = labels.get(SCHEME).unwrap_or("http");
     let text = format!("{scheme}://{address}{slash}{path}");
-    let mut url = url::Url::parse(&text).map_err(|e| format!("{text:?}: {e}"))?;
-    if params.values().any(|v| !v.is_empty()) {
-        let mut pairs = url.query_pairs_mut();
-        for (name, values) in &params {
-            for v in values {
-                pairs.append_pair(name, v);
-            }
+    url::Url::parse(&text).map_err(|e| format!("{text:?}: {e}"))?;
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, values) in &params {
+        for v in values {
+            query.append_pair(name, v);
         }
     }
-    Ok(url.into())
+    let query = query.finish();
+    // Put together by hand: the URL is shown as configured, a default port included.
+    Ok(if query.is_empty() {
+        text
+    } else {
+        let separator = if text.contains('?') { '&' } else { '?' };
+        format!("{text}{separator}{query}")
+    })
 }
 
 /// Whether a target answers.

@@ -1,6 +1,9 @@
 //! Bodies through the ingest, with a store that writes down what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use engine::metrics::{AppendError, Appended};
 use engine::model::{Labels, LabelsSource, WriteBatch, is_stale};
@@ -10,10 +13,13 @@ use parking_lot::Mutex;
 use super::Appender;
 use super::ingest::{Body, Ingest, Limits, Outcomes};
 use super::labels::Rules;
+use super::{Health, Scraper};
+use crate::config::prometheus::PrometheusConfig;
+use crate::discovery::{GroupSink, TargetGroup};
 use crate::relabel::Relabel;
 
 #[derive(Default)]
-struct Store(Mutex<Vec<String>>);
+struct Store(Mutex<Vec<String>>, AtomicBool);
 
 impl Appender for Store {
     fn key_secret(&self) -> u64 {
@@ -25,6 +31,9 @@ impl Appender for Store {
         labels: &dyn LabelsSource,
         _: i64,
     ) -> Result<Appended, AppendError> {
+        if self.1.load(Relaxed) {
+            return Err(AppendError::NoSpace { free_bytes: 0 });
+        }
         let mut out = self.0.lock();
         for s in &batch.series {
             let mut pairs = Vec::new();
@@ -202,4 +211,142 @@ fn entries_that_died_are_swept() {
     scrape(&mut i, &store, Ok(""), 100);
     let stale = taken(&store).iter().filter(|l| l.contains("stale")).count();
     assert_eq!(stale, 200);
+}
+
+#[test]
+fn markers_that_could_not_be_stored_come_later() {
+    let (store, mut i) = (Store::default(), ingest(limits()));
+    scrape(&mut i, &store, Ok("a 1\nb 1\n"), 10);
+    taken(&store);
+    store.1.store(true, Relaxed);
+    let body = Body {
+        format: Format::Text,
+        bytes: b"a 2\n",
+    };
+    let full = i.scrape(Ok(body), 0.0, 20, &mut BTreeMap::new(), &store, || 0.5);
+    assert!(full.is_err());
+    store.1.store(false, Relaxed);
+    scrape(&mut i, &store, Ok("a 3\n"), 30);
+    assert_eq!(taken(&store), ["a 3 @30", "b stale @30", "up 1 @30"]);
+}
+
+/// Answers every request with one sample, counting nothing.
+async fn serve() -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut s, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buf = [0u8; 4096];
+                while s.read(&mut buf).await.is_ok_and(|n| n > 0) {
+                    let body = "# TYPE a gauge\na 1\n";
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if s.write_all(head.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn job(more: &str) -> PrometheusConfig {
+    let text = format!(
+        "scrape_configs: [{{job_name: j, scrape_interval: 200ms, scrape_timeout: 100ms{more}}}]"
+    );
+    crate::config::parse_yaml(std::path::Path::new("test"), &text).unwrap()
+}
+
+fn group(address: &str) -> Vec<TargetGroup> {
+    vec![TargetGroup {
+        source: "s".into(),
+        targets: vec![Labels::from_pairs([("__address__", address)])],
+        labels: Labels::empty(),
+    }]
+}
+
+async fn until_up(scraper: &Scraper) {
+    for _ in 0..100 {
+        let targets = scraper.targets();
+        if !targets.is_empty() && targets.iter().all(|t| t.health == Health::Up) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not up: {:?}", scraper.targets());
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_did_not_change_and_a_lost_target_ends() {
+    let address = serve().await;
+    let store = Arc::new(Store::default());
+    let scraper = Scraper::new(store.clone(), 1);
+    // Groups may come before the configuration.
+    scraper.update("j", group(&address));
+    scraper.apply(job("").jobs()).unwrap();
+    until_up(&scraper).await;
+    let mut families = 0;
+    scraper.visit_metadata(&mut |_, family, _| families += usize::from(family == "a"));
+    assert_eq!(families, 1);
+    // Another limit: the loop is replaced, its series live on.
+    scraper.apply(job(", sample_limit: 100").jobs()).unwrap();
+    assert_eq!(scraper.targets()[0].health, Health::Up);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!taken(&store).iter().any(|l| l.contains("stale")));
+    // A limit on targets fails all of them.
+    scraper.apply(job(", target_limit: 1").jobs()).unwrap();
+    let mut two = group(&address);
+    two[0].targets.push(Labels::from_pairs([
+        ("__address__", address.as_str()),
+        ("instance", "second"),
+    ]));
+    scraper.update("j", two);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let targets = scraper.targets();
+    assert_eq!(targets.len(), 2);
+    for t in &targets {
+        assert_eq!(
+            t.last_error,
+            "target_limit exceeded (number of targets: 2, limit: 1)"
+        );
+    }
+    scraper.update("j", group(&address));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    until_up(&scraper).await;
+    taken(&store);
+    scraper.update("j", Vec::new());
+    assert!(scraper.targets().is_empty());
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let lines = taken(&store);
+    let end: Vec<&String> = lines.iter().filter(|l| l.contains("stale")).collect();
+    assert!(
+        end.len() >= 2 && end.iter().any(|l| l.starts_with("a stale")),
+        "{lines:?}"
+    );
+    scraper.stop().await;
+}
+
+#[tokio::test]
+async fn the_service_scrapes_static_targets() {
+    let address = serve().await;
+    let store = Arc::new(Store::default());
+    let service = super::Service::new(store.clone(), 1);
+    let more = format!(", static_configs: [{{targets: ['{address}'], labels: {{env: x}}}}]");
+    let jobs: Vec<_> = job(&more).jobs().cloned().collect();
+    service.apply(&jobs).unwrap();
+    until_up(&service.scraper()).await;
+    let targets = service.scraper().targets();
+    assert_eq!(targets[0].labels.get("env"), Some("x"));
+    assert_eq!(targets[0].url, format!("http://{address}/metrics"));
+    // The same again is no change.
+    service.apply(&jobs).unwrap();
+    assert_eq!(service.scraper().targets()[0].health, Health::Up);
+    service.stop().await;
+    assert!(service.scraper().targets().is_empty());
+    assert!(!taken(&store).iter().any(|l| l.contains("stale")));
 }

@@ -69,7 +69,12 @@ fn family(
     }
     sink.metric_type(name, kind);
     if !unit.is_empty() {
-        if name
+        // The unit of a counter stands before `_total`.
+        let base = match name.strip_suffix("_total") {
+            Some(base) if kind == MetricType::Counter => base,
+            _ => name,
+        };
+        if base
             .strip_suffix(unit)
             .is_none_or(|base| !base.ends_with('_'))
         {
@@ -253,16 +258,21 @@ impl<'a> Out<'a, '_> {
         self.sink.series(&Series {
             raw: self.scratch,
             rewrite: Rewrite::Nothing,
-            value: SeriesValue::Float(if v.is_nan() {
-                f64::from_bits(NORMAL_NAN_BITS)
-            } else {
-                v
-            }),
+            value: SeriesValue::Float(canonical(v)),
             t: self.t,
             start_t,
             exemplars,
             form: Form::Packed,
         })
+    }
+}
+
+/// Every NaN with the bits of the ordinary one.
+fn canonical(v: f64) -> f64 {
+    if v.is_nan() {
+        f64::from_bits(NORMAL_NAN_BITS)
+    } else {
+        v
     }
 }
 
@@ -402,7 +412,8 @@ impl HistogramMessage {
             },
             schema: self.schema,
             zero_threshold: self.zero_threshold,
-            sum: self.sum,
+            // A target cannot send a staleness marker.
+            sum: canonical(self.sum),
             positive_spans: spans(&self.positive_spans),
             negative_spans: spans(&self.negative_spans),
             custom_values: Vec::new(),

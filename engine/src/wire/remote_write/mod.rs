@@ -134,6 +134,29 @@ fn read_sample(msg: &[u8]) -> Result<(Sample, i64), ProtoError> {
     Ok((s, start))
 }
 
+/// The sample of a series that has nothing but one, in the layout every sender uses; `rest` is
+/// what comes after the labels.
+#[inline]
+fn only_sample(rest: &[u8]) -> Option<Sample> {
+    let &[0x12, len, 0x09, ref tail @ ..] = rest else {
+        return None;
+    };
+    // Shorter than 128 bytes, and the whole rest.
+    if usize::from(len) + 2 != rest.len() || len >= 0x80 {
+        return None;
+    }
+    let (v, tail) = tail.split_first_chunk::<8>()?;
+    let mut r = Reader::new(tail);
+    if !r.eat(0x10) {
+        return None;
+    }
+    let t = r.varint().ok()?.cast_signed();
+    r.is_empty().then(|| Sample {
+        t,
+        v: f64::from_le_bytes(*v),
+    })
+}
+
 /// Remembers start timestamps only once one is known.
 #[inline]
 fn push_start(batch: &mut WriteBatch, start: i64) {

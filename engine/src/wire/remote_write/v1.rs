@@ -3,7 +3,8 @@
 //! The key of a series is the hash of its label messages as they lie in the body.
 
 use super::{
-    BODY_BYTES_MAX, Budget, DecodeError, Limits, OutSeries, handle, histogram, read_sample, resolve,
+    BODY_BYTES_MAX, Budget, DecodeError, Limits, OutSeries, handle, histogram, only_sample,
+    read_sample, resolve,
 };
 use crate::model::{
     BatchExtra, Exemplar, InvalidLabels, Labels, LabelsSource, MetricMetadata, MetricType,
@@ -106,6 +107,22 @@ pub fn decode<'a>(
     Ok(labels)
 }
 
+/// The label messages at the front of `series`.
+#[inline]
+fn labels_of(series: &[u8]) -> Result<&[u8], ProtoError> {
+    let mut p = 0;
+    while let Some(&[TAG_1, len]) = series.get(p..).and_then(<[u8]>::first_chunk::<2>) {
+        if len < 0x80 {
+            p += 2 + usize::from(len);
+        } else {
+            let mut r = Reader::new(&series[p + 1..]);
+            r.bytes()?;
+            p = series.len() - r.rest().len();
+        }
+    }
+    series.get(..p).ok_or(ProtoError::Truncated)
+}
+
 /// `at` is the offset of `series` in the body.
 #[inline]
 fn decode_series(
@@ -116,11 +133,28 @@ fn decode_series(
     batch: &mut WriteBatch,
     side: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
-    let mut r = Reader::new(series);
-    while r.eat(TAG_1) {
-        r.bytes()?;
+    let raw = labels_of(series)?;
+    if let Some(s) = only_sample(&series[raw.len()..]) {
+        budget.sample()?;
+        let key = SeriesKey::of_bytes(secret, KEY_DOMAIN, raw);
+        batch.push_sample(key, handle(false, at, raw.len()), s.t, s.v);
+        return Ok(());
     }
-    let raw = &series[..series.len() - r.rest().len()];
+    decode_any_series(series, raw, at, secret, budget, batch, side)
+}
+
+/// As [`decode_series`], for whatever a series may hold.
+#[inline(never)]
+fn decode_any_series(
+    series: &[u8],
+    raw: &[u8],
+    at: usize,
+    secret: u64,
+    budget: &mut Budget<'_>,
+    batch: &mut WriteBatch,
+    side: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    let mut r = Reader::new(&series[raw.len()..]);
     let first_sample = batch.samples.len();
     let mut extra: Option<BatchExtra> = None;
     let mut contiguous = true;

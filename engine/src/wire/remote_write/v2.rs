@@ -6,8 +6,8 @@
 //! different reference lists meet only by guessing 128 secret bits.
 
 use super::{
-    BODY_BYTES_MAX, Budget, DecodeError, Limits, OutSeries, handle, histogram, push_start,
-    read_sample, resolve, v1,
+    BODY_BYTES_MAX, Budget, DecodeError, Limits, OutSeries, handle, histogram, only_sample,
+    push_start, read_sample, resolve, v1,
 };
 use crate::model::{
     BatchExtra, Exemplar, InvalidLabels, Labels, LabelsSource, METRIC_NAME, MetricMetadata,
@@ -18,6 +18,8 @@ use crate::wire::proto::{ProtoError, Reader, Writer, put_varint};
 /// Domain of the symbol hashes, see [`SeriesKey::of_bytes`].
 pub const KEY_DOMAIN: u64 = 2;
 
+/// Tag of a symbol within a request.
+const TAG_SYMBOL: u8 = 0x22;
 /// Tag of the packed label references within a series.
 const TAG_REFS: u8 = 0x0a;
 /// Tag of a sample within a series.
@@ -206,35 +208,56 @@ const FACTORS: [u128; 128] = {
 
 /// What a reference list turns out to be.
 enum Folded {
-    /// A key, and the symbol of the metric name (`u64::MAX` when there is none).
-    Key(SeriesKey, u64),
+    Key(SeriesKey),
     /// Not a label list: the text of the pairs loop says why.
     Invalid,
 }
 
 #[inline]
-fn fold(refs: &[u8], hashes: &[u128], name_symbol: u64) -> Result<Folded, ProtoError> {
-    let mut r = Reader::new(refs);
-    let (mut sum, mut n) = (0u128, 0usize);
-    let (mut name, mut before) = (u64::MAX, u64::MAX);
-    while !r.is_empty() {
-        let i = r.varint()?;
+fn fold(refs: &[u8], hashes: &[u128]) -> Result<Folded, ProtoError> {
+    let mut factors = FACTORS.iter();
+    let (mut sum, mut n, mut p) = (0u128, 0usize, 0usize);
+    while let Some(&first) = refs.get(p) {
+        let i = match (first, refs.get(p + 1)) {
+            (0..0x80, _) => {
+                p += 1;
+                u64::from(first)
+            }
+            (_, Some(&second @ 0..0x80)) => {
+                p += 2;
+                u64::from(first & 0x7f) | u64::from(second) << 7
+            }
+            _ => {
+                let mut r = Reader::new(&refs[p..]);
+                let i = r.varint()?;
+                p = refs.len() - r.rest().len();
+                i
+            }
+        };
         let Some(h) = usize::try_from(i).ok().and_then(|i| hashes.get(i)) else {
             return Ok(Folded::Invalid);
         };
-        let k = FACTORS.get(n).copied().unwrap_or_else(|| factor(n));
+        let k = factors.next().copied().unwrap_or_else(|| factor(n));
         sum = sum.wrapping_add(h.wrapping_mul(k));
-        if before == name_symbol && !n.is_multiple_of(2) {
-            name = i;
-        }
-        before = i;
         n += 1;
     }
     Ok(if n.is_multiple_of(2) {
-        Folded::Key(SeriesKey(sum), name)
+        Folded::Key(SeriesKey(sum))
     } else {
         Folded::Invalid
     })
+}
+
+/// Symbol of the metric name in a reference list, `u64::MAX` when there is none.
+fn name_of(refs: &[u8], name_symbol: u64) -> Result<u64, ProtoError> {
+    let mut r = Reader::new(refs);
+    while !r.is_empty() {
+        let (name, value) = (r.varint()?, r.varint()?);
+        if name == name_symbol {
+            return Ok(value);
+        }
+    }
+    Ok(u64::MAX)
 }
 
 /// Decodes a request into `batch` (cleared first). `secret` is the store's key secret.
@@ -252,10 +275,10 @@ pub fn decode<'a>(
 ) -> Result<Decoded<'a>, DecodeError> {
     batch.clear();
     super::check("bytes", body.len(), BODY_BYTES_MAX)?;
-    read_symbols(body, secret, limits, scratch)?;
+    let first_series = read_symbols(body, secret, limits, scratch)?;
     let mut budget = Budget::new(limits);
     let mut refused = Refusals::default();
-    let mut r = Reader::new(body);
+    let mut r = Reader::new(body.get(first_series..).unwrap_or(&[]));
     while let Some((field, v)) = r.field()? {
         if field != 5 {
             continue;
@@ -279,35 +302,46 @@ pub fn decode<'a>(
     })
 }
 
+/// Reads the symbol table, wherever its parts are. Returns where the first series is.
 fn read_symbols(
     body: &[u8],
     secret: u64,
     limits: &Limits,
     scratch: &mut Scratch,
-) -> Result<(), DecodeError> {
+) -> Result<usize, DecodeError> {
     scratch.symbols.clear();
     scratch.hashes.clear();
     scratch.side.clear();
     scratch.told.clear();
     scratch.told_last = MetaRefs::default();
     scratch.name_symbol = u64::MAX;
+    let mut first_series = body.len();
     let mut r = Reader::new(body);
-    while let Some((field, v)) = r.field()? {
-        if field == 4 {
-            let symbol = v.bytes(4)?;
-            super::check("symbols", scratch.symbols.len() + 1, limits.symbols)?;
-            let at = body.len() - r.rest().len() - symbol.len();
-            if symbol == METRIC_NAME.as_bytes() && scratch.name_symbol == u64::MAX {
-                scratch.name_symbol = scratch.symbols.len() as u64;
+    loop {
+        let at = body.len() - r.rest().len();
+        let symbol = if r.eat(TAG_SYMBOL) {
+            r.bytes()?
+        } else {
+            match r.field()? {
+                Some((4, v)) => v.bytes(4)?,
+                Some((5, _)) => {
+                    first_series = first_series.min(at);
+                    continue;
+                }
+                Some(_) => continue,
+                None => return Ok(first_series),
             }
-            // Both fit: the body is below 2 GiB.
-            scratch.symbols.push((at as u32, symbol.len() as u32));
-            scratch
-                .hashes
-                .push(SeriesKey::of_bytes(secret, KEY_DOMAIN, symbol).0);
+        };
+        super::check("symbols", scratch.symbols.len() + 1, limits.symbols)?;
+        if symbol == METRIC_NAME.as_bytes() && scratch.name_symbol == u64::MAX {
+            scratch.name_symbol = scratch.symbols.len() as u64;
         }
+        let at = body.len() - r.rest().len() - symbol.len();
+        // Both fit: the body is below 2 GiB.
+        scratch.symbols.push((at as u32, symbol.len() as u32));
+        let hash = SeriesKey::of_bytes(secret, KEY_DOMAIN, symbol);
+        scratch.hashes.push(hash.0);
     }
-    Ok(())
 }
 
 #[inline]
@@ -326,7 +360,34 @@ fn decode_series(
     if r.eat(TAG_REFS) {
         refs = r.bytes()?;
         refs_at = at + (series.len() - r.rest().len() - refs.len());
+        // Nothing is known about start timestamps so far, and this series does not say either.
+        if batch.start_ts.is_empty()
+            && let Some(s) = only_sample(r.rest())
+            && let Folded::Key(key) = fold(refs, &scratch.hashes)?
+        {
+            budget.sample()?;
+            batch.push_sample(key, handle(false, refs_at, refs.len()), s.t, s.v);
+            return Ok(());
+        }
     }
+    decode_any_series(
+        body, series, r, refs, refs_at, budget, scratch, batch, refused,
+    )
+}
+
+/// As [`decode_series`], for whatever a series may hold; `r` is after its first `refs`.
+#[inline(never)]
+fn decode_any_series<'a>(
+    body: &[u8],
+    series: &'a [u8],
+    mut r: Reader<'a>,
+    refs: &'a [u8],
+    refs_at: usize,
+    budget: &mut Budget<'_>,
+    scratch: &mut Scratch,
+    batch: &mut WriteBatch,
+    refused: &mut Refusals,
+) -> Result<(), DecodeError> {
     let first_sample = batch.samples.len();
     let mut extra: Option<BatchExtra> = None;
     let mut meta = MetaRefs::default();
@@ -401,7 +462,7 @@ fn decode_series(
         batch.samples.truncate(first_sample);
         batch.start_ts.truncate(first_sample);
     };
-    let Folded::Key(key, name) = fold(refs, &scratch.hashes, scratch.name_symbol)? else {
+    let Folded::Key(key) = fold(refs, &scratch.hashes)? else {
         drop_points(batch);
         refused.push(points, || {
             let why = scratch.pairs(body, refs, &mut Vec::new());
@@ -428,7 +489,7 @@ fn decode_series(
         });
     }
     if (meta.kind, meta.help, meta.unit) != (0, 0, 0) {
-        meta.name = name;
+        meta.name = name_of(refs, scratch.name_symbol)?;
         if meta != scratch.told_last {
             scratch.told_last = meta;
             if scratch.told.insert(meta) {
