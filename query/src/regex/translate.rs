@@ -438,16 +438,16 @@ impl<'a> Translator<'a> {
                 ));
             }
             first = false;
-            if rest.starts_with("[:") {
-                if let Some(end) = rest.find(":]") {
-                    let name = &rest[..end + 2];
-                    if !posix_class(name) {
-                        return Err(RegexError::syntax("invalid character class range", name));
-                    }
-                    self.out.push_str(name);
-                    self.pos += end + 2;
-                    continue;
+            if rest.starts_with("[:")
+                && let Some(end) = rest.find(":]")
+            {
+                let name = &rest[..end + 2];
+                if !posix_class(name) {
+                    return Err(RegexError::syntax("invalid character class range", name));
                 }
+                self.out.push_str(name);
+                self.pos += end + 2;
+                continue;
             }
             if let Some(p) = rest.strip_prefix('\\').and_then(|r| r.chars().next()) {
                 if matches!(p, 'd' | 'D' | 's' | 'S' | 'w' | 'W') {

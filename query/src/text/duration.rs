@@ -84,7 +84,7 @@ pub fn format(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     for (unit, len, exact) in UNITS {
         let len = len.unsigned_abs();
-        if exact && rest % len != 0 {
+        if exact && !rest.is_multiple_of(len) {
             continue;
         }
         if rest >= len {

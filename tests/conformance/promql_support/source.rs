@@ -97,30 +97,27 @@ impl MemorySource {
     }
 }
 
-/// The counter reset hint with which a store hands out a histogram: neighbours are compared when
-/// they are stored; where nothing can be said the hint stays open.
+/// The counter reset hint with which a store hands out a histogram: what is known to continue its
+/// neighbour says so; everything else but a gauge stays open.
 fn stored_hint(h: &FloatHistogram, before: Option<&FloatHistogram>) -> CounterResetHint {
-    use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
-    let Some(before) = before.filter(|_| matches!(h.hint, Unknown | NotReset)) else {
-        return if h.hint == NotReset { Unknown } else { h.hint };
+    use CounterResetHint::{Gauge, NotReset, Unknown};
+    if h.hint == Gauge {
+        return Gauge;
+    }
+    let Some(before) = before.filter(|b| b.hint != Gauge && !is_stale(b.sum)) else {
+        return Unknown;
     };
     let open = FloatHistogram {
-        hint: Unknown,
+        hint: if h.hint == NotReset { Unknown } else { h.hint },
         ..h.clone()
     };
-    if is_stale(before.sum) || before.hint == Gauge {
-        Unknown
-    } else if h.count < before.count {
-        Reset
-    } else if h.schema != before.schema
-        || h.zero_threshold != before.zero_threshold
-        || h.custom_values != before.custom_values
-    {
-        Unknown
-    } else if query::promql::histogram::detect_reset(&open, before) {
-        Reset
-    } else {
+    let same_layout = h.schema == before.schema
+        && h.zero_threshold == before.zero_threshold
+        && h.custom_values == before.custom_values;
+    if same_layout && !query::promql::histogram::detect_reset(&open, before) {
         NotReset
+    } else {
+        Unknown
     }
 }
 

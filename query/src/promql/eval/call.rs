@@ -181,9 +181,11 @@ impl Context<'_> {
         self.merge_stripped(series)
     }
 
-    fn dates(&self, c: &CallNode, grid: &Grid, f: fn(i64) -> f64) -> EResult<Vec<Series>> {
+    fn dates(&self, c: &CallNode, grid: &Grid, f: fn(i128) -> f64) -> EResult<Vec<Series>> {
         let Some(arg) = c.args.first() else {
-            let vals: Vec<f64> = (0..grid.n).map(|k| f(grid.t(k).div_euclid(1000))).collect();
+            let vals: Vec<f64> = (0..grid.n)
+                .map(|k| f(i128::from(grid.t(k) / 1000)))
+                .collect();
             self.charge(grid.n)?;
             let steps = Steps {
                 vals,
@@ -198,11 +200,10 @@ impl Context<'_> {
         let mut series = self.vector(arg, grid)?;
         for s in &mut series {
             s.steps.hists = None;
-            // Seconds are truncated towards zero; what does not fit saturates.
             s.steps
                 .vals
                 .iter_mut()
-                .for_each(|v| *v = f((*v as i64).clamp(-1 << 55, 1 << 55)));
+                .for_each(|v| *v = f(dates::seconds(*v)));
             self.strip(s);
         }
         series.retain(|s| s.steps.any());

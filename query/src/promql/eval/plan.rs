@@ -315,7 +315,7 @@ impl Planner<'_> {
         let folded = match name {
             "start" => Some(seconds(self.cx.start)),
             "end" => Some(seconds(self.cx.end)),
-            "range" => Some(seconds(self.cx.end - self.cx.start)),
+            "range" => Some(seconds(self.cx.end.saturating_sub(self.cx.start))),
             "step" if self.cx.start == self.cx.end => Some(0.0),
             "step" => Some(seconds(self.cx.step)),
             _ => None,
@@ -420,7 +420,7 @@ impl Planner<'_> {
         let zero = |what: &str| Err(format!("{}:{}: {what} by zero", e.span.start, e.span.end));
         Ok(match e.op {
             DurationOp::Step => self.cx.step as f64 / 1000.0,
-            DurationOp::Range => (self.cx.end - self.cx.start) as f64 / 1000.0,
+            DurationOp::Range => self.cx.end.saturating_sub(self.cx.start) as f64 / 1000.0,
             DurationOp::MinOf => math::min(l, r),
             DurationOp::MaxOf => math::max(l, r),
             DurationOp::Add => l + r,
@@ -452,7 +452,7 @@ impl Planner<'_> {
             Expr::Subquery(s) => match self.selector_time(&s.expr)? {
                 Some((None, offset)) => {
                     let own = self.duration(s.offset_ms, s.offset_expr.as_deref(), true)?;
-                    Some((self.at(s.at_ms, s.at_edge), offset + own))
+                    Some((self.at(s.at_ms, s.at_edge), offset.saturating_add(own)))
                 }
                 found => found,
             },

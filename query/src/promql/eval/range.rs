@@ -11,10 +11,10 @@ use super::series::{Grid, Scalar, Series, Steps};
 use super::stream::{Dup, Item, Sink};
 use super::windows::{WindowSpec, Windows};
 use super::{EResult, QueryError};
-use crate::promql::functions::changes;
 use crate::promql::functions::range::RangeFn;
 use crate::promql::functions::rate::{self, Gaps};
 use crate::promql::functions::window::{Env, Window};
+use crate::promql::functions::{changes, over_time};
 use crate::promql::histogram as hist;
 use crate::text::quote::quote;
 
@@ -270,6 +270,9 @@ impl Context<'_> {
             RangeFn::Resets => changes::float_column(true, vals, w, steps),
             RangeFn::Changes => changes::float_column(false, vals, w, steps),
             RangeFn::OverTime(f) => f.float_column(ts, vals, w, steps),
+            RangeFn::Quantile if params.len() == 1 => {
+                over_time::quantile_column(|k| params[0].at(k), vals, w, env, steps);
+            }
             _ => {
                 let mut p = vec![0.0; params.len()];
                 for k in 0..spec.grid.n {

@@ -111,7 +111,10 @@ impl Context<'_> {
         for k in 0..spec.grid.n {
             if let Some((t, p)) = newest(col, spec.range_at(k)) {
                 let p = match p {
-                    Point::Hist(h) if s.stats_only => Point::Hist(without_buckets(&h, h.hint)),
+                    Point::Hist(h) if s.stats_only => {
+                        let hint = hint_in_lookback(col, t, spec.range_at(k).0);
+                        Point::Hist(without_buckets(&h, hint))
+                    }
                     p => p,
                 };
                 let p = f(t, p);
@@ -388,6 +391,26 @@ fn start_of(col: &Column<'_>, t: i64) -> i64 {
             .iter()
             .find(|p| p.t == t)
             .map_or(0, |p| p.start_t),
+    }
+}
+
+/// The counter reset hint of the histogram at `t`; an open one is settled by the sample before it,
+/// if that is after `start`.
+fn hint_in_lookback(col: &Column<'_>, t: i64, start: i64) -> CounterResetHint {
+    let i = col.histograms.partition_point(|p| p.t < t);
+    let Some(now) = col.histograms.get(i) else {
+        return CounterResetHint::Unknown;
+    };
+    let before = i.checked_sub(1).map(|j| &col.histograms[j]);
+    match before.filter(|b| b.t > start && !is_stale(b.h.sum)) {
+        Some(b) if now.h.hint == CounterResetHint::Unknown => {
+            if hist::detect_reset(&now.h, &b.h) {
+                CounterResetHint::Reset
+            } else {
+                CounterResetHint::NotReset
+            }
+        }
+        _ => now.h.hint,
     }
 }
 

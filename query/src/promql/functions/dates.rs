@@ -1,7 +1,7 @@
 //! Parts of a Unix time in UTC, by civil-calendar arithmetic on days since the epoch.
 
-/// The function called `name`, of seconds since the epoch.
-pub(crate) fn find(name: &str) -> Option<fn(i64) -> f64> {
+/// The function called `name`, of whole seconds since the epoch.
+pub(crate) fn find(name: &str) -> Option<fn(i128) -> f64> {
     Some(match name {
         "minute" => |s| s.rem_euclid(3600).div_euclid(60) as f64,
         "hour" => |s| s.rem_euclid(86_400).div_euclid(3600) as f64,
@@ -11,7 +11,7 @@ pub(crate) fn find(name: &str) -> Option<fn(i64) -> f64> {
         "year" => |s| civil(s).0 as f64,
         "day_of_year" => |s| {
             let (y, m, d) = civil(s);
-            ((1..m).map(|m| days_in(y, m)).sum::<i64>() + d) as f64
+            ((1..m).map(|m| days_in(y, m)).sum::<i128>() + d) as f64
         },
         "days_in_month" => |s| {
             let (y, m, _) = civil(s);
@@ -21,11 +21,24 @@ pub(crate) fn find(name: &str) -> Option<fn(i64) -> f64> {
     })
 }
 
-fn is_leap(y: i64) -> bool {
+/// A sample value as a time: truncated; NaN and what does not fit 63 bits is the earliest second,
+/// and times before the earliest year of the reference wrap around to its latest.
+pub(crate) fn seconds(v: f64) -> i128 {
+    const EARLIEST: i128 = -9_223_372_028_741_760_000;
+    let fits = (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&v);
+    let s = if fits {
+        v as i128
+    } else {
+        i128::from(i64::MIN)
+    };
+    if s < EARLIEST { s + (1 << 64) } else { s }
+}
+
+fn is_leap(y: i128) -> bool {
     y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)
 }
 
-fn days_in(y: i64, m: i64) -> i64 {
+fn days_in(y: i128, m: i128) -> i128 {
     match m {
         2 if is_leap(y) => 29,
         2 => 28,
@@ -35,7 +48,7 @@ fn days_in(y: i64, m: i64) -> i64 {
 }
 
 /// Year, month, day. Years are counted from March so that the leap day is the last one.
-fn civil(seconds: i64) -> (i64, i64, i64) {
+fn civil(seconds: i128) -> (i128, i128, i128) {
     // 0000-03-01 is 719,468 days before the epoch; 400 years are 146,097 days.
     let days = seconds.div_euclid(86_400) + 719_468;
     let era = days.div_euclid(146_097);
@@ -59,7 +72,7 @@ mod tests {
 
     #[test]
     fn parts_agree_with_a_calendar_library() {
-        let get = |name: &str, s: i64| find(name).map(|f| f(s));
+        let get = |name: &str, s: i64| find(name).map(|f| f(i128::from(s)));
         for s in (-3_000_000_000i64..4_000_000_000).step_by(86_400 * 13 + 7_333) {
             let Ok(t) = jiff::Timestamp::from_second(s) else {
                 continue;

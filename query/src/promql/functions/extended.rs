@@ -178,7 +178,7 @@ fn histograms(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
         (*points[last].h).clone()
     };
     let gauge = |h: &FloatHistogram| h.hint == CounterResetHint::Gauge;
-    if !kind.counter && !(gauge(&left) && gauge(&right)) {
+    if !(kind.counter || gauge(&left) && gauge(&right)) {
         env.note(|a, m, s| a.not_gauge(m, s));
     }
     let mut h = right.clone();

@@ -387,6 +387,59 @@ impl HistogramMean {
     }
 }
 
+/// `quantile_over_time` over floats: the window is kept sorted while it slides.
+pub(crate) fn quantile_column(
+    q: impl Fn(usize) -> f64,
+    vals: &[f64],
+    w: &Windows,
+    env: &Env<'_>,
+    out: &mut Steps,
+) {
+    let order = |a: &f64, b: &f64| {
+        a.partial_cmp(b)
+            .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+    };
+    let place = |sorted: &[f64], v: f64| sorted.partition_point(|x| order(x, &v).is_lt());
+    let mut sorted: Vec<f64> = Vec::with_capacity(w.largest);
+    let (mut from, mut to) = (0, 0);
+    for k in 0..out.n() {
+        let (lo, hi) = w.bounds(k);
+        if lo >= hi {
+            continue;
+        }
+        if lo >= to || (lo - from) + (hi - to) > hi - lo {
+            sorted.clear();
+            sorted.extend_from_slice(&vals[lo..hi]);
+            sorted.sort_unstable_by(order);
+        } else {
+            for v in &vals[from..lo] {
+                let i = place(&sorted, *v);
+                sorted.remove(i.min(sorted.len() - 1));
+            }
+            for v in &vals[to..hi] {
+                sorted.insert(place(&sorted, *v), *v);
+            }
+        }
+        (from, to) = (lo, hi);
+        let q = q(k);
+        if !(0.0..=1.0).contains(&q) {
+            env.note(|a, _, s| a.invalid_quantile(q, s));
+        }
+        out.set(
+            k,
+            if q.is_nan() {
+                f64::NAN
+            } else if q < 0.0 {
+                f64::NEG_INFINITY
+            } else if q > 1.0 {
+                f64::INFINITY
+            } else {
+                quantile_sorted(q, &sorted)
+            },
+        );
+    }
+}
+
 /// `quantile_over_time`.
 pub(crate) fn quantile_window(q: f64, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
     if w.vals.is_empty() {

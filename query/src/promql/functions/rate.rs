@@ -329,7 +329,7 @@ pub(crate) fn instant_window(counter: bool, w: &Window<'_>, env: &Env<'_>) -> Op
             if counter && (gauge(h0) || gauge(h1)) {
                 env.note(|a, m, s| a.not_counter(m, s));
             }
-            if !counter && !(gauge(h0) && gauge(h1)) {
+            if !(counter || gauge(h0) && gauge(h1)) {
                 env.note(|a, m, s| a.not_gauge(m, s));
             }
             let mut h = (*h1.h).clone();

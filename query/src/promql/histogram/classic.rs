@@ -130,7 +130,7 @@ pub fn classic_quantile(
 }
 
 fn first_reaching(buckets: &[ClassicBucket], rank: f64) -> usize {
-    buckets.partition_point(|b| !(b.count >= rank))
+    buckets.partition_point(|b| b.count < rank || b.count.is_nan())
 }
 
 /// Share of the observations between `lower` and `upper`.

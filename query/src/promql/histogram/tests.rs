@@ -118,7 +118,7 @@ fn malformed_layouts_do_no_harm() {
     compact(&mut h);
     trim(&mut h, 1.0, true);
     assert!(quantile(0.5, &h).0.is_nan() || h.count == 0.0);
-    assert!(detect_reset(&h, &other) || true);
+    let _either_way: bool = detect_reset(&h, &other);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::promql::lex::{Tok, Token};
 const UNARY_POWER: u8 = 2;
 
 /// Largest magnitude in seconds: 63 bits of nanoseconds.
-pub(crate) const SECONDS_MAX: f64 = 9_223_372_036.854_775_807;
+pub(crate) const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
 /// Seconds to whole ms, through nanoseconds as the literal was rounded to.
 pub(crate) fn seconds_to_ms(seconds: f64) -> i64 {

@@ -486,7 +486,7 @@ impl Parser<'_> {
             return Err(self.unexpected("@", "timestamp"));
         }
         let seconds = sign * self.number_literal()?.val;
-        if !seconds.is_finite() || seconds.abs() >= 9.223_372_036_854_775_807e18 {
+        if !seconds.is_finite() || seconds.abs() >= 9.223_372_036_854_776e18 {
             let shown = if seconds.is_finite() {
                 format!("{seconds:.6}")
             } else {
