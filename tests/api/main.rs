@@ -12,6 +12,7 @@ mod queries;
 mod readiness;
 mod remote_read;
 mod remote_write;
+mod scraping;
 mod security;
 mod status;
 mod wire;

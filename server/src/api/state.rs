@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::config::prometheus::LoadedConfig;
+use crate::scrape::Scraper;
 use crate::telemetry::Metrics;
 
 /// Where the server is in its life.
@@ -65,8 +66,6 @@ pub(crate) struct ServerOptions {
     pub(crate) retention_text: String,
     /// Feature flags that were switched on.
     pub(crate) features: Vec<String>,
-    /// Directory of the data.
-    pub(crate) data_dir: std::path::PathBuf,
 }
 
 /// A message to the operator.
@@ -103,6 +102,8 @@ pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
 pub(crate) struct Api {
     /// The metric store, once it is open.
     db: ArcSwapOption<Db>,
+    /// What is scraped, once the store is open.
+    scraper: ArcSwapOption<Scraper>,
     phase: AtomicU8,
     /// The configuration in force.
     pub(crate) config: ArcSwap<LoadedConfig>,
@@ -146,6 +147,7 @@ impl Api {
     ) -> Self {
         Self {
             db: ArcSwapOption::empty(),
+            scraper: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
@@ -167,6 +169,16 @@ impl Api {
     /// The store, when it is open.
     pub(crate) fn db(&self) -> Option<Arc<Db>> {
         self.db.load_full()
+    }
+
+    /// What is scraped.
+    pub(crate) fn scraper(&self) -> Option<Arc<Scraper>> {
+        self.scraper.load_full()
+    }
+
+    /// Scraping has started.
+    pub(crate) fn set_scraper(&self, scraper: Arc<Scraper>) {
+        self.scraper.store(Some(scraper));
     }
 
     /// The store is open.

@@ -371,7 +371,6 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             read_frame_bytes: v.number("storage.remote.read-max-bytes-in-frame"),
             retention_text: retention_text.join(" or "),
             features,
-            data_dir: dir.clone(),
         },
         flags: v.shown(),
         storage: StorageOptions {

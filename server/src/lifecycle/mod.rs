@@ -14,6 +14,7 @@
 mod plan;
 mod reload;
 mod run;
+mod services;
 mod signals;
 mod store;
 mod tasks;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 use super::ConfigSource;
+use super::services::Services;
 use crate::api::Api;
 use crate::config::prometheus::LoadedConfig;
 use crate::telemetry::Gauge;
@@ -21,9 +22,13 @@ const NOTICE: &str = "Configuration reload has failed.";
 pub(super) fn reload(
     api: &Api,
     source: &ConfigSource,
+    services: &Services,
     changed: &watch::Sender<Arc<LoadedConfig>>,
 ) -> Result<(), String> {
-    let loaded = source.load();
+    let loaded = source.load().map_err(|e| e.to_string()).and_then(|c| {
+        services.apply(&c)?;
+        Ok(c)
+    });
     let ok = loaded.is_ok();
     api.reload_ok.store(ok, Ordering::Relaxed);
     api.metrics
@@ -40,7 +45,7 @@ pub(super) fn reload(
         }
         Err(e) => {
             tracing::error!(error = %e, "configuration not loaded, the old one stays in force");
-            Err(e.to_string())
+            Err(e)
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::reload::{in_force, reload, warn_once, watch_files};
+use super::services::Services;
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, Plan, store};
@@ -177,7 +178,15 @@ async fn serve(plan: Plan) -> Exit {
             watch_files(api.clone(), plan.config.clone(), every, stop),
         );
     }
-    let kept = (api.clone(), plan.config.clone());
+    let services = Arc::new(Services::new(db.clone(), &api.config.load()));
+    if let Err(e) = services.apply(&api.config.load()) {
+        tracing::error!(error = %e, "scraping cannot be started");
+        api.set_phase(Phase::Stopping);
+        http.stop(DRAIN).await;
+        return Exit::Start;
+    }
+    api.set_scraper(services.scraper());
+    let kept = (api.clone(), plan.config.clone(), services.clone());
     tasks.spawn(
         "reload",
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
@@ -199,6 +208,7 @@ async fn serve(plan: Plan) -> Exit {
         () = async {
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(SERVICES_STOP).await;
+            services.stop().await;
         } => {}
         again = stop_request(&mut signals, &mut never) => {
             tracing::warn!(reason = again, "second request to stop: ending at once");
@@ -251,7 +261,7 @@ async fn stop_request(signals: &mut Signals, quit: &mut watch::Receiver<bool>) -
 }
 
 async fn answer_reloads(
-    (api, source): (Arc<Api>, super::ConfigSource),
+    (api, source, services): (Arc<Api>, super::ConfigSource, Arc<Services>),
     changed: watch::Sender<Arc<crate::config::prometheus::LoadedConfig>>,
     mut reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     mut stop: watch::Receiver<bool>,
@@ -264,7 +274,7 @@ async fn answer_reloads(
         let Some(done) = done else { return };
         tell_manager(&[sd_notify::NotifyState::Reloading]);
         // Loading reads files and may take a moment.
-        let result = tokio::task::block_in_place(|| reload(&api, &source, &changed));
+        let result = tokio::task::block_in_place(|| reload(&api, &source, &services, &changed));
         tell_manager(&[sd_notify::NotifyState::Ready]);
         // The one who asked may be gone.
         drop(done.send(result));

@@ -285,7 +285,9 @@ fn append(
 /// bytes of the message itself are broken.
 fn refusals(r: &Rejections, mode: AppendMode) -> Vec<String> {
     let told = r.first.iter().filter(|r| match (&r.reason, mode) {
-        (RejectReason::InvalidLabels(why), AppendMode::Atomic) => why.starts_with("proto:"),
+        (RejectReason::InvalidLabels(why), AppendMode::Atomic) => {
+            why.starts_with("proto:") && !why.contains("UTF-8")
+        }
         (RejectReason::ExemplarOutOfOrder, AppendMode::Atomic) => false,
         _ => true,
     });
