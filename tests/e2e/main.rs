@@ -1,0 +1,10 @@
+//! Real programs of the family as senders and readers: Debian's node_exporter and Prometheus.
+//!
+//! `SEXTANT_E2E_SECONDS` sets how long they run (default 20).
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "not every test binary uses every helper")]
+mod support;
+
+mod programs;
+mod prometheus;
