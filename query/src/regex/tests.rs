@@ -167,7 +167,7 @@ fn hints_for_the_store() {
 
 #[test]
 fn limits() {
-    let many: Vec<String> = (0..800).map(|i| format!("host-{i}")).collect();
+    let many: Vec<String> = (0..5000).map(|i| format!("host-{i}")).collect();
     assert!(LabelRegex::new(&many.join("|")).is_ok());
     assert!(LabelRegex::new(&format!("{}.*x", "a".repeat(5000))).is_err());
     assert!(LabelRegex::new(r"(\pL{100}){10}").is_err());
