@@ -311,3 +311,46 @@ pub(crate) fn for_metric(metric: &str) -> String {
         format!(" for metric name {}", quote(metric))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_are_kept_once_and_long_lists_are_cut() {
+        let mut a = Annotations::default();
+        let span = Span { start: 4, end: 5 };
+        for i in 0..12 {
+            a.warn(span, format_args!("w{:02}", i % 11));
+            a.info(span, "same");
+        }
+        let (warnings, infos) = a.render("a +\nb", 10);
+        assert_eq!(infos, ["PromQL info: same (2:1)"]);
+        assert_eq!(warnings.len(), 11);
+        assert_eq!(warnings[0], "PromQL warning: w00 (2:1)");
+        assert_eq!(warnings[10], "1 more warning annotations omitted");
+    }
+
+    #[test]
+    fn details_grow_with_repetition() {
+        use super::super::histogram::ForcedMonotonicity;
+        let mut a = Annotations::default();
+        for (t, diff) in [(60_000, 1.0), (0, 12.34)] {
+            let f = ForcedMonotonicity {
+                min_bucket: 0.5,
+                max_bucket: 2.0,
+                max_diff: diff,
+            };
+            a.forced_monotonicity("m", Span::default(), t, f);
+            a.start_time_overlap("m", Span::default());
+        }
+        let (warnings, infos) = a.render("x", 0);
+        assert!(infos[0].ends_with(
+            "for metric name \"m\", from buckets 0.5 to 2, with a max diff of 12, over 2 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:01:00Z (1:1)"
+        ), "{infos:?}");
+        assert!(
+            warnings[0].ends_with("for metric \"m\" (2 occurrences) (1:1)"),
+            "{warnings:?}"
+        );
+    }
+}

@@ -2,8 +2,10 @@
 
 use regex_syntax::hir::{Class, Dot, Hir, HirKind};
 
-/// Largest set of literals a pattern is expanded to.
-const LITERALS_MAX: usize = 1024;
+/// Largest set of literals written out as an alternation.
+const LITERALS_MAX: usize = 16 * 1024;
+/// Largest set that a product of alternations is expanded to.
+const PRODUCT_MAX: usize = 1024;
 
 /// A pattern as string operations.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,7 +185,7 @@ fn literals(hir: &Hir) -> Option<Vec<String>> {
             let mut set = vec![String::new()];
             for p in parts {
                 let tails = literals(p)?;
-                if set.len().checked_mul(tails.len())? > LITERALS_MAX {
+                if set.len().checked_mul(tails.len())? > PRODUCT_MAX.max(set.len()) {
                     return None;
                 }
                 set = set

@@ -30,7 +30,7 @@ fn class_operators_of_the_library_are_literal() {
 #[test]
 fn quotes_octal_and_literal_braces() {
     assert!(full(r"\Qa.b\E.", "a.bx") && !full(r"\Qa.b\E", "axb"));
-    assert!(full(r"\Qa.b", "a.b"));
+    assert!(full(r"\Qa.b", "a.b") && full(r"\Qab\E+", "abb") && !full(r"\Qab\E+", "abab"));
     assert!(full("a{", "a{") && full("a{,3}", "a{,3}") && full("a{x}", "a{x}"));
     assert!(full(r"\101\x41\x{41}", "AAA"));
     assert!(full("a{2,3}", "aaa") && !full("a{2,3}", "a"));
@@ -167,7 +167,7 @@ fn hints_for_the_store() {
 
 #[test]
 fn limits() {
-    let many: Vec<String> = (0..800).map(|i| format!("host-{i}")).collect();
+    let many: Vec<String> = (0..5000).map(|i| format!("host-{i}")).collect();
     assert!(LabelRegex::new(&many.join("|")).is_ok());
     assert!(LabelRegex::new(&format!("{}.*x", "a".repeat(5000))).is_err());
     assert!(LabelRegex::new(r"(\pL{100}){10}").is_err());

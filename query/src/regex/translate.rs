@@ -284,12 +284,11 @@ impl<'a> Translator<'a> {
                     None => (rest, rest.len()),
                 };
                 self.pos += skip;
-                let mut quoted = String::from("(?:");
-                for c in text.chars() {
-                    push_literal(&mut quoted, c);
+                // A repetition after the quote applies to its last character.
+                text.chars().for_each(|c| push_literal(&mut self.out, c));
+                if text.is_empty() {
+                    self.out.push_str("(?:)");
                 }
-                quoted.push(')');
-                self.out.push_str(&quoted);
             }
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => {
                 self.bump();

@@ -116,6 +116,7 @@ impl Context<'_> {
         let mut stripped = false;
         for s in v.iter_mut().filter(|s| s.drop_name) {
             s.labels = without_metadata(&s.labels);
+            s.drop_name = false;
             stripped = true;
         }
         if stripped || !instant {
@@ -141,18 +142,20 @@ pub(crate) fn same_labelset() -> QueryError {
     QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
 }
 
-/// Joins series with equal labels; their samples must be at different steps.
+/// Joins series with equal labels; their samples must be at different steps. A name that will be
+/// dropped makes labels different from those whose name stays.
 pub(crate) fn merge_same_labels(series: Vec<Series>) -> EResult<Vec<Series>> {
     if series.len() < 2 {
         return Ok(series);
     }
-    let mut index: HashMap<Labels, usize, foldhash::fast::RandomState> =
+    let mut index: HashMap<(Labels, bool), usize, foldhash::fast::RandomState> =
         HashMap::with_capacity_and_hasher(series.len(), foldhash::fast::RandomState::default());
     let mut out: Vec<Series> = Vec::with_capacity(series.len());
     for s in series {
-        match index.get(&s.labels) {
+        let key = (s.labels.clone(), s.drop_name);
+        match index.get(&key) {
             None => {
-                index.insert(s.labels.clone(), out.len());
+                index.insert(key, out.len());
                 out.push(s);
             }
             Some(&i) => {

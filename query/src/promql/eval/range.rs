@@ -9,7 +9,7 @@ use super::plan::{CallNode, Node, SubqueryNode};
 use super::select::Clean;
 use super::series::{Grid, Scalar, Series, Steps};
 use super::stream::{Dup, Item, Sink};
-use super::windows::{WindowSpec, Windows};
+use super::windows::{WindowSpec, Windows, any_nan};
 use super::{EResult, QueryError};
 use crate::promql::functions::range::RangeFn;
 use crate::promql::functions::rate::{self, Gaps};
@@ -201,8 +201,7 @@ impl Context<'_> {
         steps: &mut Steps,
     ) -> EResult<usize> {
         let extended = call.anchored || call.smoothed;
-        let stale =
-            col.values.iter().any(|v| v.is_nan()) && col.values.iter().any(|v| is_stale(*v));
+        let stale = any_nan(col.values) && col.values.iter().any(|v| is_stale(*v));
         if col.histograms.is_empty() && !extended && !env.use_start {
             let own;
             let (ts, vals, windows, gaps): (&[i64], &[f64], &Windows, &mut Vec<Gaps>) = if stale {

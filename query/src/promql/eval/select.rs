@@ -10,7 +10,7 @@ use super::context::Context;
 use super::plan::{RangeSelector, Selector};
 use super::series::{Grid, Point, Series, Steps};
 use super::stream::{Item, Sink};
-use super::windows::{Lookups, WindowSpec, Windows};
+use super::windows::{Lookups, WindowSpec, Windows, any_nan};
 use super::{EResult, QueryError};
 use crate::promql::functions::extended;
 use crate::promql::functions::window::Window;
@@ -341,7 +341,7 @@ impl Context<'_> {
 fn pick_floats(col: &Column<'_>, lookups: &Lookups, steps: &mut Steps) -> usize {
     let values = col.values;
     // One pass decides whether staleness markers have to be looked for at all.
-    let any_nan = values.iter().any(|v| v.is_nan());
+    let any_nan = any_nan(values);
     if lookups.complete && !any_nan {
         for (slot, i) in steps.vals.iter_mut().zip(&lookups.index) {
             *slot = values[*i as usize];

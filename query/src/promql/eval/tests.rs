@@ -231,3 +231,46 @@ fn extreme_times_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn the_deepest_queries_fit_a_thread_of_ordinary_stack() {
+    let chain = |op: &str| vec!["m_total"; 245].join(op);
+    let nest = |open: &str, inner: &str, close: &str, n: usize| {
+        format!("{}{inner}{}", open.repeat(n), close.repeat(n))
+    };
+    let texts = [
+        chain(" or "),
+        chain(" + "),
+        chain(" == "),
+        format!("{} + 1", chain(" - on () group_left () ")),
+        nest("abs(", "m_total", ")", 90),
+        nest("sum(", "m_total", ")", 90),
+        nest("(", "m_total", ")", 90),
+        nest("-", "m_total", "", 90),
+        nest("max_over_time(", "m_total", "[1m:30s])", 40),
+        nest(
+            "label_replace(",
+            "m_total",
+            ", \"a\", \"\", \"b\", \"\")",
+            90,
+        ),
+        vec!["1"; 245].join(" + "),
+    ];
+    let threads: Vec<_> = texts
+        .into_iter()
+        .map(|text| {
+            std::thread::Builder::new()
+                .stack_size(2 << 20)
+                .spawn(move || {
+                    let o = QueryOptions::default();
+                    let parsed = crate::promql::parse(&text, ParseOptions::all());
+                    assert!(parsed.is_ok(), "{text}");
+                    drop(engine().instant(&fixed(1), &text, 600_000, o));
+                    drop(engine().range(&fixed(1), &text, 600_000, 660_000, 60_000, o));
+                })
+        })
+        .collect();
+    for t in threads {
+        assert!(t.is_ok_and(|t| t.join().is_ok()));
+    }
+}

@@ -55,6 +55,8 @@ pub(crate) struct Windows {
     pub(crate) read: u64,
     /// Largest window.
     pub(crate) largest: usize,
+    /// Smallest window.
+    pub(crate) smallest: usize,
 }
 
 impl Windows {
@@ -66,6 +68,7 @@ impl Windows {
             total: 0,
             read: 0,
             largest: 0,
+            smallest: usize::MAX,
         };
         let (mut lo, mut hi, mut old) = (0usize, 0usize, 0usize);
         for k in 0..spec.grid.n {
@@ -81,6 +84,7 @@ impl Windows {
             let n = hi - lo;
             w.total += n as u64;
             w.largest = w.largest.max(n);
+            w.smallest = w.smallest.min(n);
             if k == 0 {
                 w.read += n as u64;
             } else if spec.at.is_none() {
@@ -130,6 +134,13 @@ fn advance(ts: &[i64], i: &mut usize, t: i64) {
     while ts.get(*i).is_some_and(|x| *x <= t) {
         *i += 1;
     }
+}
+
+/// Whether any value is NaN. Whole blocks at a time, so that the compiler vectorises it.
+pub(crate) fn any_nan(values: &[f64]) -> bool {
+    values
+        .chunks(64)
+        .any(|c| c.iter().fold(false, |a, v| a | v.is_nan()))
 }
 
 /// Newest sample per step for instant selectors.

@@ -55,15 +55,25 @@ pub(crate) fn float_column(
     gaps: &[Gaps],
     out: &mut Steps,
 ) {
-    let resets: Vec<u32> = if kind.counter {
-        (1..vals.len())
-            .filter(|i| vals[*i] < vals[*i - 1])
-            .map(|i| i as u32)
-            .collect()
+    let resets = if kind.counter {
+        resets_of(vals)
     } else {
         Vec::new()
     };
-    let divisor = w.range_ms() as f64 / 1000.0;
+    let divisor = if kind.per_second {
+        w.range_ms() as f64 / 1000.0
+    } else {
+        1.0
+    };
+    if resets.is_empty() && w.smallest >= 2 {
+        for (k, (slot, gap)) in out.vals.iter_mut().zip(gaps).enumerate() {
+            let (lo, hi) = w.bounds(k);
+            let (first, last) = (vals[lo], vals[hi - 1]);
+            *slot = extrapolate(kind.counter, first, last - first, gap, divisor);
+        }
+        out.mask.fill();
+        return;
+    }
     let mut next_reset = 0;
     for (k, gap) in gaps.iter().enumerate() {
         let (lo, hi) = w.bounds(k);
@@ -72,34 +82,51 @@ pub(crate) fn float_column(
         }
         let (first, last) = (vals[lo], vals[hi - 1]);
         let mut delta = last - first;
-        if !resets.is_empty() {
-            while resets.get(next_reset).is_some_and(|r| *r as usize <= lo) {
-                next_reset += 1;
+        while resets.get(next_reset).is_some_and(|r| *r as usize <= lo) {
+            next_reset += 1;
+        }
+        for r in &resets[next_reset..] {
+            if *r as usize >= hi {
+                break;
             }
-            for r in &resets[next_reset..] {
-                if *r as usize >= hi {
-                    break;
-                }
-                delta += vals[*r as usize - 1];
-            }
+            delta += vals[*r as usize - 1];
         }
-        let mut to_start = gap.to_start;
-        if kind.counter && delta > 0.0 && first >= 0.0 {
-            // A counter was not below zero before its first sample.
-            let to_zero = gap.sampled * (first / delta);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
-        let mut factor = 1.0;
-        if gap.sampled != 0.0 {
-            factor = (gap.sampled + to_start + gap.to_end) / gap.sampled;
-        }
-        if kind.per_second {
-            factor /= divisor;
-        }
-        out.set(k, delta * factor);
+        out.set(k, extrapolate(kind.counter, first, delta, gap, divisor));
     }
+}
+
+/// Indexes of the values that are below the one before. Most columns have none, which one pass
+/// without branches tells.
+fn resets_of(vals: &[f64]) -> Vec<u32> {
+    let mut out = Vec::new();
+    let (before, after) = (vals.iter(), vals.iter().skip(1));
+    if !before.zip(after).fold(false, |any, (a, b)| any | (b < a)) {
+        return out;
+    }
+    for i in 1..vals.len() {
+        if vals[i] < vals[i - 1] {
+            out.push(i as u32);
+        }
+    }
+    out
+}
+
+/// The increase `delta` stretched to the borders of the range and divided by `divisor`.
+#[inline(always)]
+fn extrapolate(counter: bool, first: f64, delta: f64, gap: &Gaps, divisor: f64) -> f64 {
+    let mut to_start = gap.to_start;
+    if counter && delta > 0.0 && first >= 0.0 {
+        // A counter was not below zero before its first sample.
+        let to_zero = gap.sampled * (first / delta);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    let mut factor = 1.0;
+    if gap.sampled != 0.0 {
+        factor = (gap.sampled + to_start + gap.to_end) / gap.sampled;
+    }
+    delta * (factor / divisor)
 }
 
 /// Any window.

@@ -139,9 +139,8 @@ fn add(
         h.hint = CounterResetHint::Gauge;
     }
     if done.reset_collision {
+        // Like the reference: a sum of contradicting histograms has no value.
         remark(Remark::ResetCollision(what));
-        hist::compact(&mut h);
-        // The reference drops sums with contradicting hints between vectors.
         return None;
     }
     if done.bounds_reconciled {
