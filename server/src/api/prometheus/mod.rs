@@ -19,6 +19,7 @@ mod read;
 mod rules;
 mod selector;
 mod status;
+mod storage_metrics;
 mod targets;
 mod time;
 mod write;
