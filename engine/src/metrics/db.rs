@@ -326,6 +326,10 @@ impl Db {
         }
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// Key for [`SeriesKey::of_bytes`]; random per data directory.
     #[must_use]
     pub fn key_secret(&self) -> u64 {

@@ -160,12 +160,7 @@ impl Inner {
         level: u32,
         parents: Vec<String>,
     ) -> Result<Option<Arc<Block>>, AppendError> {
-        let name = {
-            let mut rng = self.rng.lock();
-            let now = u64::try_from(self.opts.clock.now_ms()).unwrap_or(0);
-            let random = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-            ulid::Ulid::from_parts(now, random).to_string()
-        };
+        let name = self.new_ulid();
         let path = block_path(&self.dir, &name);
         let tmp = path.with_extension("tmp");
         let meta = BlockMeta {
@@ -226,6 +221,14 @@ impl Inner {
         Ok(Some(Arc::new(block)))
     }
 
+    /// A name for a new block.
+    pub(super) fn new_ulid(&self) -> String {
+        let mut rng = self.rng.lock();
+        let now = u64::try_from(self.opts.clock.now_ms()).unwrap_or(0);
+        let random = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+        ulid::Ulid::from_parts(now, random).to_string()
+    }
+
     /// Removes a half-written file; if that fails, the next start does it.
     fn discard(&self, path: &std::path::Path) {
         if self.fs.remove_file(path).is_err() {
@@ -234,7 +237,7 @@ impl Inner {
     }
 
     /// Makes new blocks live and old ones dead, in manifest and view (D1, D2).
-    fn publish(
+    pub(super) fn publish(
         &self,
         add: Vec<Arc<Block>>,
         remove: &[String],

@@ -14,12 +14,15 @@ mod maintain;
 mod manifest;
 mod options;
 mod select;
+mod transfer;
+pub mod tsdb;
 
 pub use api::*;
 pub use block::{BlockMeta, BlockStats};
 pub use db::{Db, DbStats, OpenError, Recovery, real_fs};
 pub use options::DbOptions;
 pub use select::Selection;
+pub use transfer::{TransferError, Transferred};
 
 pub use crate::wal::Position;
 

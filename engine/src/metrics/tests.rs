@@ -522,3 +522,28 @@ fn damaged(fs: &SimFs, path: &Path, bytes: Vec<u8>, truth: &Store, what: &str) -
     }
     noticed
 }
+
+#[test]
+fn export_and_import_keep_every_sample() {
+    let fs = SimFs::new();
+    let mut life = Life::new(11);
+    let db = open(&fs, life.window).expect("open");
+    for _ in 0..150 {
+        life.step(&db).expect("no faults");
+    }
+    let want = read_all(&db);
+    let out = Path::new("/export");
+    let done = db
+        .export(T, out, &[], i64::MIN, i64::MAX, &mut |_| {})
+        .expect("export");
+    assert_eq!(
+        done.samples as usize,
+        want.values().map(BTreeMap::len).sum::<usize>()
+    );
+    let copy = Db::open(Path::new("/db2"), options(&fs, 0)).expect("open");
+    let taken = copy.import(T, out, &mut |_| {}).expect("import");
+    assert_eq!(taken.samples, done.samples);
+    assert_eq!(read_all(&copy), want);
+    copy.maintain().expect("merges overlapping blocks");
+    assert_eq!(read_all(&copy), want);
+}

@@ -15,3 +15,10 @@ pub mod otlp;
 pub mod proto;
 pub mod remote_read;
 pub mod remote_write;
+
+/// Labels of one series at most, where a decoder builds label sets itself: building them takes
+/// quadratic time. Real series have a few dozen.
+pub const LABELS_MAX: usize = 512;
+
+/// Labels of one exemplar at most; OpenMetrics allows 128 characters for all of them.
+pub const EXEMPLAR_LABELS_MAX: usize = 128;

@@ -10,6 +10,7 @@ use crate::chunk::gorilla::{ENCODING_XOR, SAMPLES_PER_CHUNK, XorDecoder, XorEnco
 use crate::chunk::prom_bits::ChunkError;
 use crate::chunk::prom_histogram::{HistogramDecoder, HistogramEncoder};
 use crate::model::{HistogramPoint, Labels, Sample};
+use crate::wire::LABELS_MAX;
 use crate::wire::proto::{ProtoError, Reader, Writer, put_varint};
 use crate::wire::remote_write::{OutSeries, v1};
 
@@ -385,6 +386,9 @@ pub enum FrameError {
     /// The checksum does not fit.
     #[error("frame checksum mismatch")]
     Checksum,
+    /// A series with more labels than anybody has.
+    #[error("series has more than {LABELS_MAX} labels")]
+    Labels,
 }
 
 /// Reads the first frame of `bytes`: its series and the rest of the bytes; `None` at the end.
@@ -427,6 +431,7 @@ fn read_chunked_series(msg: &[u8]) -> Result<ReadSeries, FrameError> {
     let mut r = Reader::new(msg);
     while let Some((field, v)) = r.field()? {
         match field {
+            1 if pairs.len() >= LABELS_MAX => return Err(FrameError::Labels),
             1 => pairs.push(v1::read_label(v.bytes(1)?)?),
             2 => read_chunk(v.bytes(2)?, &mut s)?,
             _ => {}

@@ -77,6 +77,8 @@ pub(crate) struct StorageOptions {
     pub(crate) retention_time: PromDuration,
     /// How much of it; zero for any.
     pub(crate) retention_size: ByteSize,
+    /// Range of a block cut from the head.
+    pub(crate) block_range: PromDuration,
 }
 
 /// What to start.

@@ -55,6 +55,7 @@ pub(super) fn open(
             sync,
             ..WalOptions::default()
         },
+        block_range_ms: storage.block_range.as_ms().max(1000),
         retention_ms: tuning.retention_ms,
         retention_bytes: tuning.retention_bytes,
         out_of_order_ms: tuning.out_of_order_ms,

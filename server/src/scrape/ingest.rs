@@ -18,6 +18,10 @@ use super::labels::{Outcome, Rules};
 /// Metadata of a target's families by name.
 pub(crate) type Metadata = BTreeMap<String, MetricMetadata>;
 
+/// Samples of a scrape whose job sets no limit. A body of 64 MiB has about 700,000 of usual length.
+const SAMPLES_MAX: u64 = 1_000_000;
+/// Samples of a scrape before relabelling: dropped series are remembered, too.
+const EXPOSED_MAX: u64 = 2_000_000;
 /// Families whose metadata is kept per target.
 const METADATA_FAMILIES_MAX: usize = 50_000;
 
@@ -347,6 +351,10 @@ impl Sink for Collector<'_> {
         if self.limit_error.is_some() {
             return Ok(());
         }
+        if self.out.scraped > EXPOSED_MAX {
+            self.limit_error = Some(format!("more than {EXPOSED_MAX} samples in one scrape"));
+            return Ok(());
+        }
         let stated = s.t.filter(|_| self.limits.honor_timestamps);
         let t = stated.unwrap_or(self.t);
         let id = self.resolve(s)?;
@@ -370,7 +378,11 @@ impl Sink for Collector<'_> {
             return Ok(());
         }
         let counts = !matches!(s.value, SeriesValue::Float(v) if is_stale(v));
-        if counts && self.limits.sample_limit > 0 && self.out.kept > self.limits.sample_limit {
+        let limit = match self.limits.sample_limit {
+            0 => SAMPLES_MAX,
+            n => n,
+        };
+        if counts && self.out.kept > limit {
             self.limit_error = Some("sample limit exceeded".into());
             return Ok(());
         }

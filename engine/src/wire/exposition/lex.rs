@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{Pairs, ParseError};
 use crate::model::METRIC_NAME;
+use crate::wire::LABELS_MAX;
 
 /// Go's `%q` of bytes.
 pub(super) fn quote(bytes: &[u8]) -> String {
@@ -321,6 +322,11 @@ pub(super) fn read_series<'a>(
             out.push(pair);
         }
     })?;
+    if out.len() - first > LABELS_MAX + 1 {
+        return Err(ParseError(format!(
+            "series has more than {LABELS_MAX} labels"
+        )));
+    }
     broken.map_or(Ok(()), Err)
 }
 

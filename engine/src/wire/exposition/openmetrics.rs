@@ -3,6 +3,7 @@
 use super::lex::{Line, Piece, quote, unescape};
 use super::{Form, Pairs, ParseError, RawExemplar, Rewrite, Series, SeriesValue, Sink, float};
 use crate::model::{Labels, METRIC_NAME, MetricType};
+use crate::wire::EXEMPLAR_LABELS_MAX;
 
 type Created = hashbrown::HashMap<Labels, i64>;
 
@@ -259,6 +260,10 @@ fn read_exemplar(line: &Line<'_>, p: usize) -> Result<(RawExemplar, usize), Pars
     })?;
     if let Some(e) = broken {
         return Err(e);
+    }
+    if pairs.len() > EXEMPLAR_LABELS_MAX {
+        let text = format!("exemplar has more than {EXEMPLAR_LABELS_MAX} labels");
+        return Err(ParseError(text));
     }
     let (value, mut p) = value(line, end, "exemplar labels")?;
     let mut t = None;

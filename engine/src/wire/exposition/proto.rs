@@ -8,11 +8,25 @@ use crate::model::{
 };
 use crate::wire::proto::{ProtoError, Reader, Value, unzigzag};
 use crate::wire::remote_write::v1::read_label;
+use crate::wire::{EXEMPLAR_LABELS_MAX, LABELS_MAX};
 
 impl From<ProtoError> for ParseError {
     fn from(e: ProtoError) -> Self {
         Self(e.to_string())
     }
+}
+
+/// Buckets, spans, quantiles and exemplars of one metric at most, and its bucket counts:
+/// two bytes of a body can ask for a hundred bytes of memory.
+const PARTS_MAX: usize = 100_000;
+/// See [`PARTS_MAX`].
+const COUNTS_MAX: usize = 1_000_000;
+
+fn check(n: usize, max: usize) -> Result<(), ParseError> {
+    if n > max {
+        return Err(ParseError(format!("metric has more than {max} parts")));
+    }
+    Ok(())
 }
 
 const COUNTER: u64 = 0;
@@ -128,6 +142,7 @@ impl<'a> Out<'a, '_> {
         };
         let mut r = Reader::new(msg);
         while let Some((field, v)) = r.field()? {
+            check(self.labels.len(), LABELS_MAX)?;
             match field {
                 1 => self.labels.push(read_label(v.bytes(1)?)?),
                 6 => {
@@ -164,6 +179,7 @@ impl<'a> Out<'a, '_> {
         let mut quantiles = Vec::new();
         let mut r = Reader::new(msg);
         while let Some((field, value)) = r.field()? {
+            check(quantiles.len(), PARTS_MAX)?;
             match field {
                 1 => count = value.varint(1)?,
                 2 => sum = value.double(2)?,
@@ -306,10 +322,12 @@ fn read_time(msg: &[u8]) -> Result<i64, ProtoError> {
         .saturating_add(nanos / 1_000_000))
 }
 
-fn read_exemplar(msg: &[u8]) -> Result<RawExemplar, ProtoError> {
+fn read_exemplar(msg: &[u8]) -> Result<RawExemplar, ParseError> {
     let (mut pairs, mut value, mut t) = (Vec::new(), 0.0, None);
     let mut r = Reader::new(msg);
     while let Some((field, v)) = r.field()? {
+        // The labels of an exemplar are built in quadratic time.
+        check(pairs.len(), EXEMPLAR_LABELS_MAX)?;
         match field {
             1 => pairs.push(read_label(v.bytes(1)?)?),
             2 => value = v.double(2)?,
@@ -356,6 +374,8 @@ impl HistogramMessage {
         let mut m = Self::default();
         let mut r = Reader::new(msg);
         while let Some((field, v)) = r.field()? {
+            let spans = m.positive_spans.len() + m.negative_spans.len();
+            check(m.buckets.len() + m.exemplars.len() + spans, PARTS_MAX)?;
             match field {
                 1 => m.count = v.varint(1)?,
                 2 => m.sum = v.double(2)?,
@@ -436,7 +456,7 @@ impl HistogramMessage {
     }
 }
 
-fn read_bucket(msg: &[u8]) -> Result<Bucket, ProtoError> {
+fn read_bucket(msg: &[u8]) -> Result<Bucket, ParseError> {
     let (mut count, mut count_float) = (0, 0.0);
     let (mut upper, mut exemplar) = (0.0, None);
     let mut r = Reader::new(msg);
@@ -473,15 +493,17 @@ fn read_span(msg: &[u8]) -> Result<Span, ProtoError> {
     Ok(s)
 }
 
-fn deltas(v: Value<'_>, field: u32, out: &mut Vec<i64>) -> Result<(), ProtoError> {
+fn deltas(v: Value<'_>, field: u32, out: &mut Vec<i64>) -> Result<(), ParseError> {
     v.each_varint(field, |n| {
+        check(out.len(), COUNTS_MAX)?;
         out.push(unzigzag(n));
         Ok(())
     })
 }
 
-fn doubles(v: Value<'_>, field: u32, out: &mut Vec<f64>) -> Result<(), ProtoError> {
+fn doubles(v: Value<'_>, field: u32, out: &mut Vec<f64>) -> Result<(), ParseError> {
     v.each_fixed64(field, |n| {
+        check(out.len(), COUNTS_MAX)?;
         out.push(f64::from_bits(n));
         Ok(())
     })

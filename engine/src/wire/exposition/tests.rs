@@ -368,6 +368,15 @@ fn protobuf_numbers_and_summaries_are_read() {
 }
 
 #[test]
+fn a_series_with_absurdly_many_labels_fails_fast() {
+    let pairs: Vec<String> = (0..200_000).map(|i| format!("l{i}=\"\"")).collect();
+    let body = format!("m{{{}}} 1\n", pairs.join(","));
+    let start = std::time::Instant::now();
+    assert!(text(&body).is_err_and(|e| e.contains("more than 512 labels")));
+    assert!(start.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[test]
 fn protobuf_cannot_send_staleness_markers_and_units_stand_before_total() {
     let body = family("h", 4, |m| {
         m.message(7, |h| {

@@ -13,6 +13,9 @@ use crate::wire::proto::{Reader, Value, unzigzag};
 /// Lists and maps within attribute values nest at most this deep.
 const DEPTH_MAX: u32 = 32;
 
+/// A decoded point takes the memory of about this many attributes.
+const POINT_WEIGHT: usize = 3;
+
 type Result<T> = std::result::Result<T, DecodeError>;
 
 /// Decodes a protobuf body.
@@ -128,7 +131,10 @@ impl Decoder {
         let mut data = Data::default();
         self.fields(msg, |d, field, v| {
             match field {
-                1 => data.data_points.push(point(d, v.bytes(1)?)?),
+                1 => {
+                    d.parts += POINT_WEIGHT;
+                    data.data_points.push(point(d, v.bytes(1)?)?);
+                }
                 2 => data.aggregation_temporality = v.varint(2)?.cast_signed(),
                 3 => data.is_monotonic = v.varint(3)? != 0,
                 _ => {}

@@ -9,9 +9,9 @@ use super::{DecodeError, PARTS_MAX};
 /// Decodes a JSON body. Unknown fields are ignored.
 ///
 /// # Errors
-/// When it is not JSON of this shape, or has more than [`PARTS_MAX`] objects.
+/// When it is not JSON of this shape, or has more than half of [`PARTS_MAX`] objects.
 pub fn decode_json(body: &[u8]) -> Result<Request, DecodeError> {
-    if memchr::memchr_iter(b'{', body).count() > PARTS_MAX {
+    if memchr::memchr_iter(b'{', body).count() > PARTS_MAX / 2 {
         return Err(DecodeError("too many objects in one request".into()));
     }
     serde_json::from_slice(body).map_err(|e| DecodeError(e.to_string()))

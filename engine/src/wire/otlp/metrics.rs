@@ -17,6 +17,8 @@ use crate::model::{
     METRIC_NAME, MetricMetadata, MetricType, Sample, SeriesKey, Span, WriteBatch, stale_nan,
 };
 
+use crate::wire::{EXEMPLAR_LABELS_MAX, LABELS_MAX};
+
 /// How names become Prometheus names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strategy {
@@ -217,6 +219,9 @@ impl Translator<'_> {
 
     fn resource(&mut self, r: &super::message::ResourceMetrics) -> Result<(), String> {
         let attributes = &r.resource.attributes;
+        if attributes.len() > LABELS_MAX {
+            return Err(format!("more than {LABELS_MAX} attributes in one resource"));
+        }
         let mut base = LabelsBuilder::new();
         if let Some(name) = attribute(attributes, "service.name") {
             match attribute(attributes, "service.namespace") {
@@ -260,6 +265,9 @@ impl Translator<'_> {
         if !self.s.promote_scope_metadata || s.scope.name.is_empty() {
             return Ok(Labels::empty());
         }
+        if s.scope.attributes.len() > LABELS_MAX {
+            return Err(format!("more than {LABELS_MAX} attributes in one scope"));
+        }
         let mut b = LabelsBuilder::new();
         for (k, v) in &s.scope.attributes {
             b.set(&label_name(&format!("otel_scope_{k}"), self.s)?, v);
@@ -277,6 +285,9 @@ impl Translator<'_> {
             .filter(|(k, _)| !skip.contains(&k.as_str()))
             .collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        if sorted.len() > LABELS_MAX {
+            return Err(format!("more than {LABELS_MAX} attributes in one place"));
+        }
         let mut b = LabelsBuilder::new();
         for (k, v) in sorted {
             if self.s.strategy.utf8() {
@@ -580,7 +591,8 @@ fn exemplars(list: &[OtlpExemplar], point_t: i64) -> Result<Vec<Exemplar>, Strin
                     .iter()
                     .map(|(k, v)| (k.as_str(), v.as_str())),
             );
-            if own + more <= EXEMPLAR_CHARS_MAX {
+            let few = e.filtered_attributes.len() <= EXEMPLAR_LABELS_MAX;
+            if few && own + more <= EXEMPLAR_CHARS_MAX {
                 for (k, v) in &e.filtered_attributes {
                     b.set(k, v);
                 }

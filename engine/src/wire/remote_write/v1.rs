@@ -10,6 +10,7 @@ use crate::model::{
     BatchExtra, Exemplar, InvalidLabels, Labels, LabelsSource, MetricMetadata, MetricType,
     SeriesKey, WriteBatch,
 };
+use crate::wire::EXEMPLAR_LABELS_MAX;
 use crate::wire::proto::{ProtoError, Reader, Writer, put_varint};
 
 /// Domain of the keys of this format, see [`SeriesKey::of_bytes`].
@@ -229,7 +230,7 @@ fn gather_labels(series: &[u8], side: &mut Vec<u8>) -> Result<(), ProtoError> {
     Ok(())
 }
 
-/// `None` when its labels are not UTF-8.
+/// `None` when its labels are not UTF-8 or too many.
 fn read_exemplar(msg: &[u8]) -> Result<Option<Exemplar>, ProtoError> {
     let mut pairs = Vec::new();
     let (mut value, mut t, mut readable) = (0.0, 0, true);
@@ -246,6 +247,7 @@ fn read_exemplar(msg: &[u8]) -> Result<Option<Exemplar>, ProtoError> {
             _ => {}
         }
     }
+    readable &= pairs.len() <= EXEMPLAR_LABELS_MAX;
     Ok(readable.then(|| Exemplar {
         labels: Labels::from_pairs(pairs),
         value,

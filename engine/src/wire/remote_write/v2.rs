@@ -14,6 +14,7 @@ use crate::model::{
     SeriesKey, WriteBatch,
 };
 use crate::wire::proto::{ProtoError, Reader, Writer, put_varint};
+use crate::wire::{EXEMPLAR_LABELS_MAX, LABELS_MAX};
 
 /// Domain of the symbol hashes, see [`SeriesKey::of_bytes`].
 pub const KEY_DOMAIN: u64 = 2;
@@ -146,6 +147,9 @@ impl Scratch {
 
     fn labels_text(&self, body: &[u8], refs: &[u8]) -> String {
         let mut pairs = Vec::new();
+        if count_refs(refs) > 2 * LABELS_MAX {
+            return refs_text(refs);
+        }
         match self.pairs(body, refs, &mut pairs) {
             Ok(()) => Labels::from_pairs(pairs).to_string(),
             Err(_) => refs_text(refs),
@@ -518,6 +522,11 @@ fn read_exemplar(msg: &[u8], body: &[u8], scratch: &Scratch) -> Result<ExemplarO
             3 => t = v.varint(3)?.cast_signed(),
             _ => {}
         }
+    }
+    if count_refs(&refs) > 2 * EXEMPLAR_LABELS_MAX {
+        return Ok(Err(format!(
+            "exemplar has more than {EXEMPLAR_LABELS_MAX} labels"
+        )));
     }
     let mut pairs = Vec::new();
     Ok(scratch.pairs(body, &refs, &mut pairs).map(|()| Exemplar {

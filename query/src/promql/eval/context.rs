@@ -73,6 +73,12 @@ impl Context<'_> {
         }
     }
 
+    /// Keeps samples that the producer has charged and will release: no check, no peak.
+    #[inline]
+    pub(crate) fn keep(&self, samples: usize) {
+        self.held.set(self.held.get() + samples as u64);
+    }
+
     /// Gives samples back.
     #[inline]
     pub(crate) fn release(&self, samples: usize) {

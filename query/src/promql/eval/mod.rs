@@ -143,3 +143,6 @@ fn map_scalar(s: Scalar, f: impl Fn(f64) -> f64) -> Scalar {
         Scalar::Steps(v) => Scalar::Steps(v.into_iter().map(f).collect()),
     }
 }
+
+#[cfg(test)]
+mod tests;

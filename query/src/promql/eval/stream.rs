@@ -173,7 +173,7 @@ impl Context<'_> {
             } else {
                 std::mem::replace(item.steps, Steps::new(n))
             };
-            self.charge(steps.samples())?;
+            self.keep(steps.samples());
             out.push((
                 index,
                 Series {

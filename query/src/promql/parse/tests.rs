@@ -216,7 +216,7 @@ fn error_texts_and_positions() {
         ),
         ("by (x)", "1:4: parse error: unexpected \"(\""),
     ] {
-        assert_eq!(all(text).unwrap_err(), want, "{text}");
+        assert_eq!(all(text), Err(want.to_owned()), "{text}");
     }
 }
 
