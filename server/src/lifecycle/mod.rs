@@ -14,7 +14,6 @@
 mod plan;
 mod reload;
 mod run;
-mod services;
 mod signals;
 mod store;
 mod tasks;

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 use super::ConfigSource;
-use super::services::Services;
 use crate::api::Api;
 use crate::config::prometheus::LoadedConfig;
+use crate::scrape;
 use crate::telemetry::Gauge;
 
 /// Message to the operator while the configuration in force is not the one in the file.
@@ -22,11 +22,11 @@ const NOTICE: &str = "Configuration reload has failed.";
 pub(super) fn reload(
     api: &Api,
     source: &ConfigSource,
-    services: &Services,
+    scraping: &scrape::Service,
     changed: &watch::Sender<Arc<LoadedConfig>>,
 ) -> Result<(), String> {
     let loaded = source.load().map_err(|e| e.to_string()).and_then(|c| {
-        services.apply(&c)?;
+        scraping.apply(&c.jobs)?;
         Ok(c)
     });
     let ok = loaded.is_ok();

@@ -8,13 +8,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::reload::{in_force, reload, warn_once, watch_files};
-use super::services::Services;
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, Plan, store};
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
+use crate::config::prometheus::LoadedConfig;
 use crate::http::{Guard, Listener};
+use crate::scrape;
 use crate::telemetry::{Gauge, Metrics};
 
 /// How long requests in progress may take to end.
@@ -178,15 +179,16 @@ async fn serve(plan: Plan) -> Exit {
             watch_files(api.clone(), plan.config.clone(), every, stop),
         );
     }
-    let services = Arc::new(Services::new(db.clone(), &api.config.load()));
-    if let Err(e) = services.apply(&api.config.load()) {
+    let config = api.config.load_full();
+    let scraping = Arc::new(scrape::Service::new(db.clone(), scrape_seed(&config)));
+    if let Err(e) = scraping.apply(&config.jobs) {
         tracing::error!(error = %e, "scraping cannot be started");
         api.set_phase(Phase::Stopping);
         http.stop(DRAIN).await;
         return Exit::Start;
     }
-    api.set_scraper(services.scraper());
-    let kept = (api.clone(), plan.config.clone(), services.clone());
+    api.set_scraper(scraping.scraper());
+    let kept = (api.clone(), plan.config.clone(), scraping.clone());
     tasks.spawn(
         "reload",
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
@@ -208,7 +210,7 @@ async fn serve(plan: Plan) -> Exit {
         () = async {
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(SERVICES_STOP).await;
-            services.stop().await;
+            scraping.stop().await;
         } => {}
         again = stop_request(&mut signals, &mut never) => {
             tracing::warn!(reason = again, "second request to stop: ending at once");
@@ -223,6 +225,13 @@ async fn serve(plan: Plan) -> Exit {
     }
     tracing::info!("stopped");
     Exit::Ok
+}
+
+/// Servers that scrape the same targets do so at different moments.
+fn scrape_seed(config: &LoadedConfig) -> u64 {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = format!("{host}{:?}", config.document.global.external_labels);
+    xxhash_rust::xxh3::xxh3_64(own.as_bytes())
 }
 
 /// Serves signals that do not stop the server; gives the reason to stop.
@@ -261,8 +270,8 @@ async fn stop_request(signals: &mut Signals, quit: &mut watch::Receiver<bool>) -
 }
 
 async fn answer_reloads(
-    (api, source, services): (Arc<Api>, super::ConfigSource, Arc<Services>),
-    changed: watch::Sender<Arc<crate::config::prometheus::LoadedConfig>>,
+    (api, source, scraping): (Arc<Api>, super::ConfigSource, Arc<scrape::Service>),
+    changed: watch::Sender<Arc<LoadedConfig>>,
     mut reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -274,7 +283,7 @@ async fn answer_reloads(
         let Some(done) = done else { return };
         tell_manager(&[sd_notify::NotifyState::Reloading]);
         // Loading reads files and may take a moment.
-        let result = tokio::task::block_in_place(|| reload(&api, &source, &services, &changed));
+        let result = tokio::task::block_in_place(|| reload(&api, &source, &scraping, &changed));
         tell_manager(&[sd_notify::NotifyState::Ready]);
         // The one who asked may be gone.
         drop(done.send(result));

@@ -74,6 +74,10 @@ impl Relabel {
     }
 
     /// True without rules.
+    #[allow(
+        dead_code,
+        reason = "for labels that are complete: alerts, remote write"
+    )]
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -99,6 +103,10 @@ impl Relabel {
     }
 
     /// The relabelled set, or `None` when it is dropped.
+    #[allow(
+        dead_code,
+        reason = "for labels that are complete: alerts, remote write"
+    )]
     pub(crate) fn process(&self, labels: &Labels) -> Option<Labels> {
         if self.is_empty() {
             return Some(labels.clone());

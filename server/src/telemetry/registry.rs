@@ -28,14 +28,6 @@ named! {
     /// Numbers that only go up.
     #[allow(dead_code, reason = "counted by rooms that are wired in one after the other")]
     Counter {
-        /// Samples taken into the head.
-        SamplesAppended "prometheus_tsdb_head_samples_appended_total" "Total number of appended samples.",
-        /// Histograms taken into the head.
-        HistogramsAppended "prometheus_tsdb_head_histograms_appended_total" "Total number of appended native histograms.",
-        /// Exemplars taken.
-        ExemplarsAppended "prometheus_tsdb_exemplar_exemplars_appended_total" "Total number of appended exemplars.",
-        /// Series that were new.
-        SeriesCreated "prometheus_tsdb_head_series_created_total" "Total number of series created in the head.",
         /// Out of order.
         OutOfOrder "prometheus_tsdb_out_of_order_samples_total" "Total number of out of order samples ingestion failed attempts.",
         /// Out of bounds.

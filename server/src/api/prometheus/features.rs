@@ -10,6 +10,41 @@ fn on(names: &[&str]) -> Category {
     names.iter().map(|n| ((*n).to_owned(), true)).collect()
 }
 
+/// Operators of the query language.
+const OPERATORS: &[&str] = &[
+    "!=",
+    "!~",
+    "%",
+    "*",
+    "+",
+    "-",
+    "/",
+    "<",
+    "<=",
+    "==",
+    "=~",
+    ">",
+    ">=",
+    "@",
+    "^",
+    "and",
+    "atan2",
+    "avg",
+    "bottomk",
+    "count",
+    "count_values",
+    "group",
+    "max",
+    "min",
+    "or",
+    "quantile",
+    "stddev",
+    "stdvar",
+    "sum",
+    "topk",
+    "unless",
+];
+
 /// Features with their state.
 pub(super) async fn features(call: Call) -> Answer {
     let o = &call.api.options;
@@ -53,8 +88,15 @@ pub(super) async fn features(call: Call) -> Answer {
         flag("promql-experimental-functions"),
     );
     all.insert("promql", promql);
-    all.insert("promql_functions", Category::new());
-    all.insert("promql_operators", Category::new());
+    let functions = query::promql::functions::FUNCTIONS.iter();
+    let enabled = flag("promql-experimental-functions");
+    all.insert(
+        "promql_functions",
+        functions
+            .map(|f| (f.name.to_owned(), enabled || !f.experimental))
+            .collect(),
+    );
+    all.insert("promql_operators", on(OPERATORS));
     all.insert("rules", on(&["keep_firing_for", "query_offset"]));
     all.insert(
         "scrape",

@@ -40,32 +40,7 @@ fn families(api: &Api) -> Vec<Family> {
     }
     all.push(build);
     if let Some(db) = api.db() {
-        let head = db.head_stats(api.tenant());
-        let gauge = |name: &str, help, v: f64| Family::single(name, help, Kind::Gauge, v);
-        let empty = head.max_t == i64::MIN;
-        let seconds = |t: i64| if empty { 0.0 } else { t as f64 / 1000.0 };
-        all.extend([
-            gauge(
-                "prometheus_tsdb_head_series",
-                "Total number of series in the head block.",
-                head.series as f64,
-            ),
-            gauge(
-                "prometheus_tsdb_head_chunks",
-                "Total number of chunks in the head block.",
-                head.chunks as f64,
-            ),
-            gauge(
-                "prometheus_tsdb_head_min_time_seconds",
-                "Minimum time bound of the head block.",
-                seconds(head.min_t),
-            ),
-            gauge(
-                "prometheus_tsdb_head_max_time_seconds",
-                "Maximum timestamp of the head block.",
-                seconds(head.max_t),
-            ),
-        ]);
+        all.extend(super::storage_metrics::families(&db, api.tenant()));
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all

@@ -20,6 +20,7 @@ mod rules;
 mod selector;
 pub(crate) use selector::parse as parse_selector;
 mod status;
+mod storage_metrics;
 mod targets;
 mod time;
 mod write;

@@ -17,7 +17,6 @@ use crate::api::Api;
 use crate::config::limits;
 use crate::config::prometheus::OtlpConfig;
 use crate::http::{body, empty, plain};
-use crate::telemetry::Counter;
 
 type Failed = (StatusCode, String);
 
@@ -92,7 +91,7 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
     let settings = settings(&api.config.load().document.otlp, api.options.lookback_ms);
     let (done, durable) = oneshot::channel();
     let store = {
-        let (db, api) = (db.clone(), api.clone());
+        let (db, tenant) = (db.clone(), api.tenant());
         move || -> Result<(), Failed> {
             let mut inflated = Vec::new();
             let raw = inflate(encoding, &sent, Caps::REMOTE_WRITE, &mut inflated)
@@ -108,12 +107,8 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
                 .map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
             let now_ms = jiff::Timestamp::now().as_millisecond();
             let options = AppendOptions::new(AppendMode::Atomic, now_ms);
-            let stored = db.append(api.tenant(), &batch, &translated.labels, &options);
+            let stored = db.append(tenant, &batch, &translated.labels, &options);
             let appended = stored.map_err(|e| failure(&e))?;
-            api.metrics.add(Counter::SamplesAppended, appended.samples);
-            api.metrics
-                .add(Counter::HistogramsAppended, appended.histograms);
-            api.metrics.add(Counter::SeriesCreated, appended.new_series);
             // Nobody waits any more when the client is gone.
             db.on_durable(appended.position, Box::new(move |r| drop(done.send(r))));
             Ok(())

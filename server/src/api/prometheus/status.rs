@@ -149,8 +149,29 @@ pub(super) async fn tsdb(call: Call) -> Answer {
 }
 
 /// Blocks on disk.
-pub(super) async fn blocks(_call: Call) -> Answer {
-    Ok(Reply::data(&json!({ "blocks": [] })))
+pub(super) async fn blocks(call: Call) -> Answer {
+    let blocks = call.db()?.blocks();
+    let list: Vec<_> = blocks
+        .iter()
+        .map(|b| {
+            json!({
+                "ulid": b.ulid,
+                "minTime": b.min_t,
+                // The family's upper bounds are exclusive.
+                "maxTime": b.max_t + 1,
+                "stats": {
+                    "numSamples": b.stats.float_samples + b.stats.histogram_samples,
+                    "numFloatSamples": b.stats.float_samples,
+                    "numHistogramSamples": b.stats.histogram_samples,
+                    "numSeries": b.stats.series,
+                    "numChunks": b.stats.chunks,
+                },
+                "compaction": { "level": b.level, "sources": [b.ulid] },
+                "version": 1,
+            })
+        })
+        .collect();
+    Ok(Reply::data(&json!({ "blocks": list })))
 }
 
 /// Progress of reading the log at start.

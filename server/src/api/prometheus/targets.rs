@@ -161,20 +161,17 @@ pub(super) async fn relabel_steps(call: Call) -> Answer {
     let job = config.jobs.iter().find(|j| j.job_name == name);
     let job = job.ok_or_else(|| no_pool(name))?;
     let legacy = job.metric_name_validation_scheme == "legacy";
-    let mut labels = Some(Labels::from_pairs(parsed));
-    let mut steps = Vec::new();
-    for rule in &job.relabel_configs {
-        let Some(before) = labels.take() else { break };
-        let compiled = Relabel::compile(std::slice::from_ref(rule), legacy);
-        let compiled = compiled.map_err(|e| ApiError::bad(e.to_string()))?;
-        labels = compiled.process(&before);
-        let output = labels.clone().unwrap_or_else(Labels::empty);
-        steps.push(json!({
-            "rule": rule,
-            "output": JsonLabels(&output),
-            "keep": labels.is_some(),
-        }));
-    }
+    let compiled = Relabel::compile(&job.relabel_configs, legacy);
+    let compiled = compiled.map_err(|e| ApiError::bad(e.to_string()))?;
+    let outputs = compiled.steps(&Labels::from_pairs(parsed));
+    let steps: Vec<_> = job
+        .relabel_configs
+        .iter()
+        .zip(&outputs)
+        .map(|(rule, (output, keep))| {
+            json!({ "rule": rule, "output": JsonLabels(output), "keep": keep })
+        })
+        .collect();
     Ok(Reply::data(&json!({ "steps": steps })))
 }
 

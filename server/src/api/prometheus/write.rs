@@ -84,7 +84,7 @@ pub(super) async fn write(State(api): State<Arc<Api>>, request: Request<Body>) -
     drop(memory);
     let answer = match outcome {
         Ok(stored) => settle(&db, stored, version).await,
-        Err(e) => e,
+        Err(e) => *e,
     };
     answer.respond(version)
 }
@@ -209,8 +209,8 @@ fn store(
     db: &engine::metrics::Db,
     version: Version,
     memory: &mut Memory,
-) -> Result<Outcome, Outcome> {
-    let bad = |text: String| Outcome::failed(StatusCode::BAD_REQUEST, text);
+) -> Result<Outcome, Box<Outcome>> {
+    let bad = |text: String| Box::new(Outcome::failed(StatusCode::BAD_REQUEST, text));
     let Memory {
         body,
         inflated,
@@ -228,7 +228,7 @@ fn store(
         } else {
             StatusCode::BAD_REQUEST
         };
-        Outcome::failed(status, e.to_string())
+        Box::new(Outcome::failed(status, e.to_string()))
     })?;
     let (secret, limits) = (db.key_secret(), Limits::default());
     match version {
@@ -259,12 +259,12 @@ fn append(
     batch: &WriteBatch,
     labels: &dyn LabelsSource,
     mode: AppendMode,
-) -> Result<Outcome, Outcome> {
+) -> Result<Outcome, Box<Outcome>> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let options = AppendOptions::new(mode, now_ms);
     match db.append(api.tenant(), batch, labels, &options) {
         Ok(appended) => {
-            count(&api.metrics, &appended);
+            count_refused(&api.metrics, &appended.rejected);
             let refused = refusals(&appended.rejected, mode);
             Ok(Outcome {
                 appended,
@@ -276,7 +276,7 @@ fn append(
             if let AppendError::Rejected(r) = &e {
                 count_refused(&api.metrics, r);
             }
-            Err(failure(&e))
+            Err(Box::new(failure(&e)))
         }
     }
 }
@@ -329,20 +329,6 @@ async fn settle(db: &engine::metrics::Db, outcome: Outcome, _version: Version) -
         Ok(Err(e)) => failure(&e),
         Err(_) => failure(&AppendError::Closed),
     }
-}
-
-fn count(metrics: &Metrics, a: &Appended) {
-    metrics.add(Counter::SamplesAppended, a.samples);
-    for (counter, n) in [
-        (Counter::HistogramsAppended, a.histograms),
-        (Counter::ExemplarsAppended, a.exemplars),
-        (Counter::SeriesCreated, a.new_series),
-    ] {
-        if n > 0 {
-            metrics.add(counter, n);
-        }
-    }
-    count_refused(metrics, &a.rejected);
 }
 
 fn count_refused(metrics: &Metrics, r: &Rejections) {
