@@ -8,6 +8,7 @@
 
 mod check;
 mod flags;
+mod lint;
 mod personality;
 mod prometheus;
 mod up;
@@ -63,6 +64,10 @@ fn command() -> Command {
                     Command::new("rules")
                         .about("Checks rule files")
                         .arg(file("files")),
+                )
+                .subcommand(
+                    Command::new("metrics")
+                        .about("Checks metrics on standard input, in text format"),
                 )
                 .subcommand(check::server_command(
                     "ready",
