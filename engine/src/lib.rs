@@ -9,5 +9,6 @@ pub mod index;
 pub mod io;
 pub mod metrics;
 pub mod model;
+pub mod verify;
 pub mod wal;
 pub mod wire;

@@ -117,11 +117,11 @@ fn parse(bytes: &[u8], at: usize) -> Option<(u32, u8, Vec<u8>, usize)> {
     Some((le(8), h[12], payload, end))
 }
 
-/// Reads a checkpoint into heads that `head_of` gives.
+/// Reads a checkpoint into heads that `head_of` gives; a damaged one is copied to `quarantine`.
 pub(super) fn read(
     fs: &dyn Fs,
     path: &Path,
-    quarantine: &Path,
+    quarantine: Option<&Path>,
     head_of: &mut dyn FnMut(u32) -> Arc<Head>,
 ) -> io::Result<CheckpointDamage> {
     let bytes = fs.map(path)?;
@@ -160,7 +160,7 @@ pub(super) fn read(
     if !ended {
         damage.sections += 1;
     }
-    if damage.sections > 0 {
+    if let Some(quarantine) = quarantine.filter(|_| damage.sections > 0) {
         fs.create_dir_all(quarantine)?;
         let name = path
             .file_name()

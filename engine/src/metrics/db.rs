@@ -225,7 +225,7 @@ impl Db {
         if let Some(name) = &manifest.checkpoint {
             let path = dir.join("head").join(name);
             let q = dir.join("quarantine");
-            match checkpoint::read(&*fs, &path, &q, &mut head_of) {
+            match checkpoint::read(&*fs, &path, Some(&q), &mut head_of) {
                 Ok(d) => recovery.damaged_sections = d.sections,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => recovery.damaged_sections = 1,
                 Err(e) => return Err(at(&path)(e)),

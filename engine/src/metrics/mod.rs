@@ -10,6 +10,7 @@ mod block;
 mod checkpoint;
 mod db;
 mod head;
+pub(crate) mod inspect;
 mod maintain;
 mod manifest;
 mod options;

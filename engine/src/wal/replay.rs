@@ -134,6 +134,34 @@ pub(super) fn replay(
     })
 }
 
+/// Checks the segments without changing anything: per file what a start would repair, if anything.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn inspect(
+    fs: &dyn Fs,
+    dir: &Path,
+    from: Position,
+) -> std::io::Result<Vec<(PathBuf, Option<String>)>> {
+    if !fs.exists(dir) {
+        return Ok(Vec::new());
+    }
+    let other = |e: WalError| std::io::Error::other(e.to_string());
+    let (segments, _) = list(fs, dir).map_err(other)?;
+    let scan = scan(fs, &segments, from, from).map_err(other)?;
+    let mut out: Vec<(PathBuf, Option<String>)> =
+        segments.iter().map(|s| (s.path.clone(), None)).collect();
+    for h in &scan.holes {
+        let rot = h.rot || Position::new(segments[h.segment].number, h.start) < scan.durable;
+        // An open end is what a process that did not stop cleanly leaves.
+        if rot {
+            let n = h.end.saturating_sub(h.start);
+            out[h.segment].1 = Some(format!("damaged: {n} bytes from offset {}", h.start));
+        }
+    }
+    Ok(out)
+}
+
 /// Ends a segment at `at` with an end frame, so that a later replay does not see a hole there.
 fn cut(fs: &dyn Fs, seg: &Segment, at: u64) -> Result<u64, WalError> {
     let f = fs.open(&seg.path, OpenMode::Write)?;

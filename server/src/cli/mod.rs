@@ -7,6 +7,7 @@
 //! that tool's grammar, so that scripts and compose files keep working.
 
 mod check;
+mod data;
 mod flags;
 mod lint;
 mod personality;
@@ -69,6 +70,7 @@ fn command() -> Command {
                     Command::new("metrics")
                         .about("Checks metrics on standard input, in text format"),
                 )
+                .subcommand(data::check_command())
                 .subcommand(check::server_command(
                     "ready",
                     "Asks a server whether it is ready",
@@ -78,6 +80,8 @@ fn command() -> Command {
                     "Asks a server whether it is up",
                 )),
         )
+        .subcommand(data::export_command())
+        .subcommand(data::import_command())
         .subcommand(Command::new("version").about("Prints the version"))
 }
 
@@ -107,7 +111,12 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let code = match matches.subcommand() {
         Some(("prometheus", m)) => prometheus::run(m),
         Some(("up", m)) => up::run(m),
-        Some(("check", m)) => check::run(m),
+        Some(("check", m)) => match m.subcommand() {
+            Some(("data", m)) => data::check(m),
+            _ => check::run(m),
+        },
+        Some(("export", m)) => data::export(m),
+        Some(("import", m)) => data::import(m),
         Some(("version", _)) => {
             print(&version());
             Exit::Ok.code()

@@ -18,6 +18,7 @@ mod query;
 mod read;
 mod rules;
 mod selector;
+pub(crate) use selector::parse as parse_selector;
 mod status;
 mod storage_metrics;
 mod targets;

@@ -29,7 +29,7 @@ pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> 
 ///
 /// # Errors
 /// The parser's text, with its position.
-pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Matcher>, String> {
     if text.len() > limits::QUERY_BYTES_MAX {
         return Err(format!(
             "selector of {} bytes exceeds the limit of {} bytes",
