@@ -127,3 +127,29 @@ fn the_binary_answers_to_prometheus_by_name() {
     assert_eq!(run(&["version"]).status.code(), Some(0));
     assert!(text(&run(&["--version"]).stdout).starts_with("sextant, version "));
 }
+
+#[test]
+fn check_metrics_reads_standard_input() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    for (input, code) in [
+        ("# HELP a_total x\n# TYPE a_total counter\na_total 1\n", 0),
+        ("# TYPE a counter\na 1\n", 3),
+        ("a{ 1\n", 1),
+    ] {
+        let mut child = process::binary()
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        assert_eq!(
+            child.wait().expect("an end").code(),
+            Some(code),
+            "{input:?}"
+        );
+    }
+}

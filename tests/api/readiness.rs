@@ -109,3 +109,25 @@ fn requests_before_the_store_is_open_are_told_so() {
         assert_eq!(s.get("/api/v1/status/walreplay").status, 200);
     }
 }
+
+#[test]
+fn changed_files_are_noticed_when_asked_for() {
+    let s = Server::start(&[
+        "--enable-feature=auto-reload-config",
+        "--config.auto-reload-interval=1s",
+    ]);
+    s.dir
+        .write("prometheus.yml", "global: {scrape_interval: 3s}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let yaml = s.get("/api/v1/status/config").data()["yaml"].clone();
+        if yaml
+            .as_str()
+            .is_some_and(|y| y.contains("scrape_interval: 3s"))
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{:?}", s.log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

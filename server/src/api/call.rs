@@ -159,7 +159,7 @@ fn respond(reply: Reply, coding: Coding) -> Response {
     let (source, size): (Box<dyn ChunkSource>, _) = match reply {
         Reply::Nothing => return empty(StatusCode::NO_CONTENT),
         Reply::Raw(r) => return r,
-        Reply::Stream(s) => (s, usize::MAX),
+        Reply::Stream(s) => begun(s),
         Reply::Data(data, notes) => {
             let mut body = Vec::with_capacity(data.len() + 64);
             body.extend_from_slice(b"{\"status\":\"success\"");
@@ -174,6 +174,36 @@ fn respond(reply: Reply, coding: Coding) -> Response {
         }
     };
     finish(source, size, "application/json", coding)
+}
+
+/// Takes the first piece of an answer: most answers are no longer than that, and are then sent
+/// with their length.
+fn begun(mut source: Box<dyn ChunkSource>) -> (Box<dyn ChunkSource>, usize) {
+    let mut first = Vec::new();
+    if source.next(&mut first, FIRST_PIECE_BYTES) {
+        return (Box::new(Begun { first, source }), usize::MAX);
+    }
+    let size = first.len();
+    (Box::new(first), size)
+}
+
+/// Answers up to this size are sent in one piece.
+const FIRST_PIECE_BYTES: usize = 64 * 1024;
+
+/// An answer whose first piece has been written already.
+struct Begun {
+    first: Vec<u8>,
+    source: Box<dyn ChunkSource>,
+}
+
+impl ChunkSource for Begun {
+    fn next(&mut self, out: &mut Vec<u8>, want: usize) -> bool {
+        if self.first.is_empty() {
+            return self.source.next(out, want);
+        }
+        out.append(&mut self.first);
+        true
+    }
 }
 
 /// An answer of known type, compressed when it is worth it.

@@ -33,6 +33,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         Some(("config", m)) => each(&files(m), config),
         Some(("web-config", m)) => each(&files(m), web_config),
         Some(("rules", m)) => each(&files(m), rules),
+        Some(("metrics", _)) => super::lint::metrics(),
         Some((name @ ("ready" | "healthy"), m)) => {
             let url = m.get_one::<String>("url").cloned().unwrap_or_default();
             ask(&format!("{}/-/{name}", url.trim_end_matches('/')))

@@ -9,6 +9,7 @@
 mod check;
 mod data;
 mod flags;
+mod lint;
 mod personality;
 mod prometheus;
 mod up;
@@ -64,6 +65,10 @@ fn command() -> Command {
                     Command::new("rules")
                         .about("Checks rule files")
                         .arg(file("files")),
+                )
+                .subcommand(
+                    Command::new("metrics")
+                        .about("Checks metrics on standard input, in text format"),
                 )
                 .subcommand(data::check_command())
                 .subcommand(check::server_command(

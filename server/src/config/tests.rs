@@ -212,5 +212,10 @@ fn job_files_and_rule_files_are_loaded() {
     let e = load_text(&dir.join("p.yml"), main).unwrap_err().to_string();
     assert!(e.contains("one of 'record' or 'alert' must be set"), "{e}");
     assert!(e.contains("2.yml"), "{e}");
+    let broken = "groups: [{name: g, rules: [{record: a, expr: 'sum('}]}]";
+    std::fs::write(dir.join("r/2.yml"), broken).unwrap();
+    let e = load_text(&dir.join("p.yml"), main).unwrap_err().to_string();
+    let want = "group \"g\", rule 1, \"a\": could not parse expression: 1:5: parse error";
+    assert!(e.contains(want), "{e}");
     std::fs::remove_dir_all(dir).unwrap();
 }

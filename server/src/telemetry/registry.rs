@@ -178,6 +178,18 @@ impl HttpHandler {
     }
 }
 
+/// One of something that is counted while it lasts.
+pub(crate) struct Held {
+    metrics: Arc<Metrics>,
+    gauge: Gauge,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.metrics.shift(self.gauge, -1.0);
+    }
+}
+
 /// Every metric of the server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -211,7 +223,7 @@ impl Metrics {
     }
 
     /// Adds to a gauge that is only ever changed by this call.
-    pub(crate) fn shift(&self, g: Gauge, by: f64) {
+    fn shift(&self, g: Gauge, by: f64) {
         let cell = &self.gauges[g as usize];
         let mut old = cell.load(Relaxed);
         loop {
@@ -220,6 +232,15 @@ impl Metrics {
                 Ok(_) => return,
                 Err(o) => old = o,
             }
+        }
+    }
+
+    /// Counts one up until the result is dropped, whatever happens in between.
+    pub(crate) fn hold(self: &Arc<Self>, g: Gauge) -> Held {
+        self.shift(g, 1.0);
+        Held {
+            metrics: self.clone(),
+            gauge: g,
         }
     }
 

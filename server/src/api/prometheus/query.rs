@@ -132,9 +132,9 @@ impl Drop for CancelOnDrop {
 async fn run(call: &Call, c: Common, when: When) -> Answer {
     let api = &call.api;
     let db = call.db()?;
-    api.metrics.shift(Gauge::Queries, 1.0);
+    let running = api.metrics.hold(Gauge::Queries);
     let answered = evaluate(call, db, &c, when).await;
-    api.metrics.shift(Gauge::Queries, -1.0);
+    drop(running);
     if answered.is_err() {
         api.metrics.add(Counter::QueryErrors, 1);
     }

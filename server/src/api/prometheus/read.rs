@@ -31,9 +31,9 @@ pub(super) async fn read(State(api): State<Arc<Api>>, request: Request<Body>) ->
     let Ok(slot) = api.read_slots.clone().acquire_owned().await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "server is stopping\n");
     };
-    api.metrics.shift(Gauge::RemoteReads, 1.0);
+    let running = api.metrics.hold(Gauge::RemoteReads);
     let answer = answer(&api, request, slot).await;
-    api.metrics.shift(Gauge::RemoteReads, -1.0);
+    drop(running);
     answer.unwrap_or_else(|(status, text)| plain(status, format!("{text}\n")))
 }
 

@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::state::rfc3339;
 use crate::config::PromDuration;
 use crate::relabel::Relabel;
-use crate::scrape::{DroppedTarget, TargetView};
+use crate::scrape::{DroppedTarget, Health, PoolView, TargetView};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,7 +59,7 @@ fn active<'a>(t: &'a TargetView, external: &str) -> Active<'a> {
             rfc3339(at)
         },
         last_scrape_duration: t.last_seconds,
-        health: t.health.as_str(),
+        health: Health::as_str(t.health),
         scrape_interval: shown(t.interval),
         scrape_timeout: shown(t.timeout),
     }
@@ -99,7 +99,8 @@ pub(super) async fn targets(call: Call) -> Answer {
             gone = s.dropped();
             gone.retain(|t| wanted(&t.pool));
             let pools = s.pools().into_iter().filter(|p| wanted(&p.name));
-            let by_name: BTreeMap<String, usize> = pools.map(|p| (p.name, p.dropped)).collect();
+            let by_name: BTreeMap<String, usize> =
+                pools.map(|p: PoolView| (p.name, p.dropped)).collect();
             counts = Some(by_name);
         }
     }

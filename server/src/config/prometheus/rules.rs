@@ -118,7 +118,11 @@ impl Rule {
             {
                 "invalid label name in 'labels'".into()
             }
-            _ => return None,
+            // Which parts of the language are switched on is known only when the rule is run.
+            _ => match query::promql::parse(&self.expr, query::promql::ParseOptions::all()) {
+                Ok(_) => return None,
+                Err(e) => format!("could not parse expression: {e}"),
+            },
         })
     }
 }
