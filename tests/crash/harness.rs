@@ -4,11 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use engine::io::Rng;
 use engine::model::{Labels, Sample, WriteBatch};
 use engine::wire::inflate::compress_snappy;
 use engine::wire::proto::{Reader, Writer};

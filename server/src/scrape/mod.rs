@@ -29,10 +29,9 @@ mod tests;
 use engine::metrics::{AppendError, AppendMode, AppendOptions, Appended, Db};
 use engine::model::{LabelsSource, TenantId, WriteBatch};
 
-pub(crate) use manager::{DroppedTarget, Scraper, TargetView};
+pub(crate) use manager::{DroppedTarget, PoolView, Scraper, TargetView};
 pub(crate) use service::Service;
-#[cfg(test)]
-use target::Health;
+pub(crate) use target::Health;
 
 /// Where scraped facts go.
 pub(crate) trait Appender: Send + Sync + 'static {
