@@ -372,7 +372,7 @@ impl Context<'_> {
     /// Columns are as long as the grid: refuses grids that no budget could fill.
     pub(super) fn check_steps(&self, n: usize) -> EResult<()> {
         const STEPS_MIN: u64 = 1 << 20;
-        if n as u64 > self.options.max_samples.max(STEPS_MIN) {
+        if n as u64 > (self.options.max_samples / 8).max(STEPS_MIN) {
             return Err(QueryError::TooManySamples);
         }
         Ok(())

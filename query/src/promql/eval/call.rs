@@ -136,7 +136,7 @@ impl Context<'_> {
         if !steps.any() {
             return Ok(Vec::new());
         }
-        self.charge(steps.samples())?;
+        self.charge(steps.weight())?;
         Ok(vec![Series {
             labels: c.absent_labels.clone(),
             drop_name: false,

@@ -87,11 +87,11 @@ impl Context<'_> {
     }
 
     pub(crate) fn release_all(&self, series: &[Series]) {
-        self.release(series.iter().map(|s| s.steps.samples()).sum());
+        self.release(series.iter().map(|s| s.steps.weight()).sum());
     }
 
     pub(crate) fn charge_all(&self, series: &[Series]) -> EResult<()> {
-        self.charge(series.iter().map(|s| s.steps.samples()).sum())
+        self.charge(series.iter().map(|s| s.steps.weight()).sum())
     }
 
     pub(crate) fn count(&self, queryable: u64, read: u64) {

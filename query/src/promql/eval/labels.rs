@@ -34,6 +34,7 @@ impl Context<'_> {
             };
             value.clear();
             re.expand(template, &captures, &mut value);
+            check_length(&value)?;
             let labels = s.labels.with(dst, &value);
             set_label(s, dst, labels);
         }
@@ -62,11 +63,24 @@ impl Context<'_> {
                 .iter()
                 .map(|n| s.labels.get(n).unwrap_or(""))
                 .collect();
-            let labels = s.labels.with(dst, &values.join(separator));
+            let value = values.join(separator);
+            check_length(&value)?;
+            let labels = s.labels.with(dst, &value);
             set_label(s, dst, labels);
         }
         merge_same_labels(series)
     }
+}
+
+/// Longest label value a query may make. A template can name a group thousands of times.
+const LABEL_VALUE_BYTES_MAX: usize = 1 << 20;
+
+fn check_length(value: &str) -> EResult<()> {
+    if value.len() > LABEL_VALUE_BYTES_MAX {
+        let text = format!("label value is longer than {LABEL_VALUE_BYTES_MAX} bytes");
+        return Err(QueryError::Execution(text));
+    }
+    Ok(())
 }
 
 /// A name that was just given is not to be dropped.

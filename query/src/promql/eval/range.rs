@@ -108,7 +108,7 @@ impl Context<'_> {
                 let shared: Arc<[i64]> = (0..sub_grid.n).map(|k| sub_grid.t(k)).collect();
                 for (i, s) in series.into_iter().enumerate() {
                     self.check()?;
-                    let samples = s.steps.samples();
+                    let samples = s.steps.weight();
                     let held = SubColumn::of(&s, &shared, &sub_grid);
                     let col = held.column();
                     self.range_series(
@@ -440,7 +440,7 @@ impl Context<'_> {
         if !steps.any() {
             return Ok(Vec::new());
         }
-        self.charge(steps.samples())?;
+        self.charge(steps.weight())?;
         Ok(vec![Series {
             labels: c.absent_labels.clone(),
             drop_name: true,

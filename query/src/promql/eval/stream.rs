@@ -137,8 +137,9 @@ impl Context<'_> {
             return Ok(());
         };
         for (index, mut s) in series.into_iter().enumerate() {
-            let samples = s.steps.samples();
-            if samples == 0 {
+            let samples = s.steps.weight();
+            if !s.steps.any() {
+                self.release(samples);
                 continue;
             }
             sink(Item {
@@ -173,7 +174,7 @@ impl Context<'_> {
             } else {
                 std::mem::replace(item.steps, Steps::new(n))
             };
-            self.keep(steps.samples());
+            self.keep(steps.weight());
             out.push((
                 index,
                 Series {

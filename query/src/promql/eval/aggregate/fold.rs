@@ -84,7 +84,7 @@ impl Fold {
             AggOp::Quantile => {
                 self.columns.push(steps.clone());
                 self.seen.or(&steps.mask);
-                return steps.samples();
+                return steps.weight();
             }
             _ => {}
         }

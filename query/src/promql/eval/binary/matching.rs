@@ -60,7 +60,7 @@ impl Context<'_> {
     pub(super) fn vectors(&self, b: &BinaryNode, grid: &Grid) -> EResult<Vec<Series>> {
         let left = self.vector(&b.lhs, grid)?;
         let right = self.vector(&b.rhs, grid)?;
-        let held: usize = left.iter().chain(&right).map(|s| s.steps.samples()).sum();
+        let held: usize = left.iter().chain(&right).map(|s| s.steps.weight()).sum();
         let out = if b.op.is_set() {
             merge_same_labels(self.set_operation(b, left, right, grid)?)?
         } else {
