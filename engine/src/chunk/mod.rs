@@ -6,7 +6,7 @@
 //! Invariants
 //! - C1  Decoding what was encoded gives the same bits.
 //! - C2  Decoders return an error on any other bytes; they never panic and never allocate more
-//!       than the asked number of values.
+//!   than the asked number of values.
 
 pub mod gorilla;
 pub mod histogram;

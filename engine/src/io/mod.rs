@@ -6,7 +6,7 @@
 //!
 //! Invariants
 //! - I1  Bytes are durable only after [`File::sync`] returned success; a directory entry only
-//!       after [`Fs::sync_dir`] of its directory.
+//!   after [`Fs::sync_dir`] of its directory.
 //! - I2  Only sealed files are mapped: never truncated or rewritten while mapped.
 
 mod atomic;

@@ -5,9 +5,9 @@
 //!
 //! Invariants
 //! - D1  A reader's view is consistent: blocks and the time from which the head answers belong
-//!       together, and the head keeps what an older view needs until that view is gone.
+//!   together, and the head keeps what an older view needs until that view is gone.
 //! - D2  The manifest names a file only after the file is durable, and a file is removed only after
-//!       a manifest without it is durable.
+//!   a manifest without it is durable.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -6,10 +6,10 @@
 //!
 //! Invariants
 //! - W1  A waiter is told success only after the sync of the segment (and of the directory, for a
-//!       new one) returned success, unless the configured mode says otherwise.
+//!   new one) returned success, unless the configured mode says otherwise.
 //! - W2  After a failed sync the log is poisoned: nothing is acknowledged any more.
 //! - W3  Replay gives records in the order of their positions, each once; what is missing is
-//!       either unacknowledged (a torn tail) or reported as damage.
+//!   either unacknowledged (a torn tail) or reported as damage.
 //! - W4  Repair never deletes: damaged ranges are copied to `quarantine/` and counted.
 //!
 //! Read next: `writer.rs` (append), `commit.rs` (group commit), `replay.rs`.

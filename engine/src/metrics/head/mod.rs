@@ -6,9 +6,9 @@
 //!
 //! Invariants
 //! - H1  One writer at a time (`writer`); readers never wait for a whole append, only for single
-//!       rows (`Group`).
+//!   rows (`Group`).
 //! - H2  What was logged and what is applied agree: a batch is checked first, then logged, then
-//!       applied; nothing is applied that the log refused.
+//!   applied; nothing is applied that the log refused.
 //! - H3  Applying a record twice changes nothing.
 //! - H4  Locks are taken in the order `writer`, `index`, a group, `side`.
 //!
