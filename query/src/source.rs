@@ -1,9 +1,12 @@
 //! Where queries read from: the one door between the languages and a store.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use engine::metrics::{Db, SelectError, Selection};
-use engine::model::{Column, Labels, Matcher, TenantId};
+use engine::model::{
+    Column, CounterResetHint, FloatHistogram, HistogramSample, Labels, Matcher, TenantId, is_stale,
+};
 
 /// What the plan knows about a selector, so that a store can do less work.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +95,57 @@ impl SeriesSet for Selection {
         range: Range<usize>,
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        Selection::scan(self, range, visit)
+        let mut hinted: Vec<HistogramSample> = Vec::new();
+        Selection::scan(self, range, &mut |i, c| {
+            if c.histograms.is_empty() {
+                return visit(i, c);
+            }
+            hinted.clear();
+            for p in c.histograms {
+                let before = hinted.last().filter(|b| {
+                    let next = c.ts.partition_point(|t| *t <= b.t);
+                    c.ts.get(next).is_none_or(|t| *t > p.t)
+                });
+                let hint = stored_hint(&p.h, before.map(|b| &*b.h));
+                let mut sample = p.clone();
+                if hint != sample.h.hint {
+                    Arc::make_mut(&mut sample.h).hint = hint;
+                }
+                hinted.push(sample);
+            }
+            visit(
+                i,
+                Column {
+                    histograms: &hinted,
+                    ..c
+                },
+            )
+        })
+    }
+}
+
+/// The counter reset hint with which a histogram is handed out: what is known to continue its
+/// neighbour says so; everything else but a gauge stays open. This is what Prometheus' chunks
+/// answer, and what warnings about conflicting resets are built on.
+#[must_use]
+pub fn stored_hint(h: &FloatHistogram, before: Option<&FloatHistogram>) -> CounterResetHint {
+    use CounterResetHint::{Gauge, NotReset, Unknown};
+    if h.hint == Gauge {
+        return Gauge;
+    }
+    let Some(before) = before.filter(|b| b.hint != Gauge && !is_stale(b.sum)) else {
+        return Unknown;
+    };
+    let open = FloatHistogram {
+        hint: if h.hint == NotReset { Unknown } else { h.hint },
+        ..h.clone()
+    };
+    let same_layout = h.schema == before.schema
+        && h.zero_threshold == before.zero_threshold
+        && h.custom_values == before.custom_values;
+    if same_layout && !crate::promql::histogram::detect_reset(&open, before) {
+        NotReset
+    } else {
+        Unknown
     }
 }

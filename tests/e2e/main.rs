@@ -3,7 +3,6 @@
 //! `SEXTANT_E2E_SECONDS` sets how long they run (default 20).
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "not every test binary uses every helper")]
 mod support;
 
 mod programs;

@@ -26,7 +26,7 @@ pub(super) fn run(inner: &Inner) {
     let mut last_sync = Instant::now();
     loop {
         let mut s = inner.state.lock();
-        while !s.closed && (s.poisoned.is_some() || !(s.wanted > s.durable_for(inner))) {
+        while !s.closed && (s.poisoned.is_some() || s.wanted <= s.durable_for(inner)) {
             if s.pending.is_empty() && !s.unsynced(inner) {
                 inner.work.wait(&mut s);
             } else if inner.work.wait_for(&mut s, IDLE_COMMIT).timed_out() {

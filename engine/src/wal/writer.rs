@@ -497,9 +497,7 @@ impl Inner {
         let file = self.fs.open(path, OpenMode::Create)?;
         if let Err(e) = file.allocate(capacity) {
             // Leave no empty file behind; the next try makes it again.
-            if let Err(e) = self.fs.remove_file(path) {
-                return Err(e);
-            }
+            self.fs.remove_file(path)?;
             return Err(e);
         }
         Ok(file)

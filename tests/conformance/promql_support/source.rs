@@ -6,10 +6,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use engine::metrics::SelectError;
-use engine::model::{
-    Column, CounterResetHint, FloatHistogram, HistogramSample, Labels, Matcher, is_stale,
-};
-use query::source::{SelectHints, SeriesSet, Source};
+use engine::model::{Column, FloatHistogram, HistogramSample, Labels, Matcher};
+use query::source::{SelectHints, SeriesSet, Source, stored_hint};
 
 /// A sample to be stored.
 #[derive(Debug, Clone)]
@@ -94,30 +92,6 @@ impl MemorySource {
                 s.ts = Some(ts.clone());
             }
         }
-    }
-}
-
-/// The counter reset hint with which a store hands out a histogram: what is known to continue its
-/// neighbour says so; everything else but a gauge stays open.
-fn stored_hint(h: &FloatHistogram, before: Option<&FloatHistogram>) -> CounterResetHint {
-    use CounterResetHint::{Gauge, NotReset, Unknown};
-    if h.hint == Gauge {
-        return Gauge;
-    }
-    let Some(before) = before.filter(|b| b.hint != Gauge && !is_stale(b.sum)) else {
-        return Unknown;
-    };
-    let open = FloatHistogram {
-        hint: if h.hint == NotReset { Unknown } else { h.hint },
-        ..h.clone()
-    };
-    let same_layout = h.schema == before.schema
-        && h.zero_threshold == before.zero_threshold
-        && h.custom_values == before.custom_values;
-    if same_layout && !query::promql::histogram::detect_reset(&open, before) {
-        NotReset
-    } else {
-        Unknown
     }
 }
 
