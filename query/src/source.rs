@@ -96,7 +96,7 @@ impl SeriesSet for Selection {
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
         let mut hinted: Vec<HistogramSample> = Vec::new();
-        Selection::scan(self, range, &mut |i, c| {
+        Selection::scan_with_context(self, range, &mut |i, c| {
             if c.histograms.is_empty() {
                 return visit(i, c);
             }
@@ -113,10 +113,11 @@ impl SeriesSet for Selection {
                 }
                 hinted.push(sample);
             }
+            let first = hinted.partition_point(|h| h.t < self.min_t());
             visit(
                 i,
                 Column {
-                    histograms: &hinted,
+                    histograms: &hinted[first..],
                     ..c
                 },
             )

@@ -213,9 +213,37 @@ impl Selection {
         range: Range<usize>,
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
+        self.scan_columns(range, false, visit)
+    }
+
+    /// As [`Self::scan`], but a histogram before [`Self::min_t`] may come first in a column: the
+    /// neighbour that tells whether the first one in range continues it.
+    ///
+    /// # Errors
+    /// See [`SelectError`].
+    pub fn scan_with_context(
+        &self,
+        range: Range<usize>,
+        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SelectError> {
+        self.scan_columns(range, true, visit)
+    }
+
+    /// Start of the asked range, ms.
+    #[must_use]
+    pub fn min_t(&self) -> i64 {
+        self.min_t
+    }
+
+    fn scan_columns(
+        &self,
+        range: Range<usize>,
+        context: bool,
+        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SelectError> {
         let mut histograms: Vec<HistogramSample> = Vec::new();
         let mut start_ts: Vec<i64> = Vec::new();
-        self.scan_points(range, &mut |i, p| {
+        self.scan_all(range, context, &mut |i, p| {
             histograms.clear();
             histograms.extend(p.histograms.iter().map(|h| HistogramSample {
                 t: h.t,
@@ -241,11 +269,36 @@ impl Selection {
         range: Range<usize>,
         visit: &mut dyn FnMut(usize, SeriesPoints<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
+        self.scan_all(range, false, visit)
+    }
+
+    fn scan_all(
+        &self,
+        range: Range<usize>,
+        context: bool,
+        visit: &mut dyn FnMut(usize, SeriesPoints<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SelectError> {
         let mut order: Vec<u32> = range.map(|i| i as u32).collect();
-        order.sort_by_key(|i| self.group_key(*i as usize));
         let no_side = self.head.as_ref().is_none_or(|h| h.no_side_data());
+        if no_side
+            && self
+                .blocks
+                .iter()
+                .all(|b| b.meta.stats.histogram_samples == 0)
+        {
+            order.sort_by_key(|i| self.group_key(*i as usize));
+        } else {
+            // Histograms come last and in label order: warnings name the series that was met when
+            // something did not fit.
+            let has = |i: &u32| self.has_histograms(*i as usize);
+            let (hists, mut floats): (Vec<u32>, Vec<u32>) = order.iter().partition(|i| has(i));
+            floats.sort_by_key(|i| self.group_key(*i as usize));
+            floats.extend(hists);
+            order = floats;
+        }
         let mut sc = Scan {
             no_side,
+            context,
             ..Scan::empty(self)
         };
         let head_group = |i: u32| self.entries[i as usize].head.as_ref().map(|h| h.place.0);
@@ -265,6 +318,21 @@ impl Selection {
             }
         }
         Ok(())
+    }
+
+    fn has_histograms(&self, i: usize) -> bool {
+        let e = &self.entries[i];
+        let in_block = |p: &BlockPart| {
+            p.chunks
+                .iter()
+                .any(|c| matches!(c, ChunkRef::Histogram { .. }))
+        };
+        let in_head = |h: &HeadSeries| {
+            self.head
+                .as_ref()
+                .is_some_and(|head| head.has_histograms(h.sid))
+        };
+        e.parts.iter().any(in_block) || e.head.as_ref().is_some_and(in_head)
     }
 
     /// Series with equal keys are likely to share timestamps.
@@ -313,6 +381,8 @@ type PartKey = SmallVec<[(usize, usize, usize); 3]>;
 struct Scan<'a> {
     sel: &'a Selection,
     no_side: bool,
+    /// Keep one histogram before the range.
+    context: bool,
     cache: ReadCache,
     moved_cache: ReadCache,
     /// Timestamp columns of blocks.
@@ -334,6 +404,7 @@ impl<'a> Scan<'a> {
         Self {
             sel,
             no_side: false,
+            context: false,
             cache: ReadCache::default(),
             moved_cache: ReadCache::default(),
             columns: Map::default(),
@@ -438,7 +509,7 @@ impl<'a> Scan<'a> {
             self.cache = cache;
             read?;
             if !self.no_side {
-                let side = head.side_data(h.sid, sel.min_t, sel.max_t);
+                let side = head.side_data(h.sid, sel.min_t, sel.max_t, self.context);
                 sparse = side.sparse;
                 self.histograms.extend(side.histograms);
                 self.starts.extend(side.starts);
@@ -450,9 +521,12 @@ impl<'a> Scan<'a> {
         self.starts.dedup();
         if !self.histograms.is_empty() {
             let (a, b) = (sel.min_t, sel.max_t);
-            self.histograms.retain(|h| h.t >= a && h.t <= b);
             self.histograms.sort_by_key(|h| h.t);
             self.histograms.dedup_by_key(|h| h.t);
+            let first = self.histograms.partition_point(|h| h.t < a);
+            self.histograms
+                .drain(..first.saturating_sub(usize::from(self.context)));
+            self.histograms.retain(|h| h.t <= b);
         }
         let ascending = parts
             .windows(2)

@@ -118,7 +118,14 @@ impl Head {
     }
 
     /// Side data of a series in `[min_t, max_t]`.
-    pub(in crate::metrics) fn side_data(&self, sid: u32, min_t: i64, max_t: i64) -> SideData {
+    /// With `context` also the histogram before the range.
+    pub(in crate::metrics) fn side_data(
+        &self,
+        sid: u32,
+        min_t: i64,
+        max_t: i64,
+        context: bool,
+    ) -> SideData {
         let side = self.side.read();
         let mut out = SideData::default();
         for map in [&side.sparse_cut, &side.sparse] {
@@ -131,6 +138,7 @@ impl Head {
         for map in [&side.histograms_cut, &side.histograms] {
             if let Some(l) = map.get(&sid) {
                 let from = l.partition_point(|p| p.t < min_t);
+                let from = from.saturating_sub(usize::from(context));
                 out.histograms
                     .extend(l[from..].iter().take_while(|p| p.t <= max_t).cloned());
             }
@@ -153,6 +161,12 @@ impl Head {
             && side.histograms_cut.is_empty()
             && side.starts.is_empty()
             && side.tombstones.is_empty()
+    }
+
+    /// Whether a series has histograms in the head.
+    pub(in crate::metrics) fn has_histograms(&self, sid: u32) -> bool {
+        let side = self.side.read();
+        side.histograms.contains_key(&sid) || side.histograms_cut.contains_key(&sid)
     }
 
     /// Earlier places of a series.

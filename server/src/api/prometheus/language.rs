@@ -20,7 +20,8 @@ pub(super) fn parse_options(api: &Api) -> ParseOptions {
     let on = |name: &str| api.options.features.iter().any(|f| f == name);
     ParseOptions {
         experimental_functions: on("promql-experimental-functions"),
-        duration_expressions: on("promql-duration-expr"),
+        // Always on, as in current Prometheus; the flag is still accepted.
+        duration_expressions: true,
         extended_range_selectors: on("promql-extended-range-selectors"),
         binop_fill_modifiers: on("promql-binop-fill-modifiers"),
     }
