@@ -8,7 +8,8 @@ use crate::wal::Position;
 /// How a batch with refused samples is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendMode {
-    /// The first refused sample refuses the whole batch (remote write 1.0, OTLP).
+    /// The first refused sample refuses the whole batch (remote write 1.0, OTLP). Series whose labels
+    /// are no label set are left out without refusing the rest, as Prometheus does.
     Atomic,
     /// Good samples are stored, refused ones are reported (remote write 2.0, scraping, rules).
     Partial,

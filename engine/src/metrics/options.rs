@@ -53,9 +53,10 @@ impl Default for DbOptions {
             out_of_order_ms: 0,
             exemplars_max: 100_000,
             series_max: 0,
-            labels_max: 0,
-            label_name_bytes_max: 0,
-            label_value_bytes_max: 0,
+            // Far beyond what any exporter sends; bounds what one series can cost.
+            labels_max: 1024,
+            label_name_bytes_max: 4096,
+            label_value_bytes_max: 65_536,
             checkpoint_bytes: 24 << 20,
             background: true,
             lock: true,

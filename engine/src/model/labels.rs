@@ -34,11 +34,16 @@ impl Labels {
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let mut b = LabelsBuilder::new();
-        for (n, v) in pairs {
-            b.set(n.as_ref(), v.as_ref());
-        }
-        b.build()
+        let all: Vec<(N, V)> = pairs.into_iter().collect();
+        let mut refs: Vec<(&str, &str)> =
+            all.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+        // Stable: of equal names the later one comes last and is the one that is kept.
+        refs.sort_by(|a, b| a.0.cmp(b.0));
+        refs.reverse();
+        refs.dedup_by(|a, b| a.0 == b.0);
+        refs.reverse();
+        refs.retain(|p| !p.1.is_empty());
+        Self::from_sorted(&refs)
     }
 
     /// Builds a set from pairs that are already sorted by name, unique and non-empty.
@@ -330,6 +335,12 @@ mod tests {
         let l = Labels::from_pairs([("b", "2"), ("a", "1"), ("c", "")]);
         assert_eq!(l.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
         assert_eq!(l.to_string(), r#"{a="1", b="2"}"#);
+    }
+
+    #[test]
+    fn the_later_of_two_equal_names_wins() {
+        let l = Labels::from_pairs([("a", "1"), ("b", "2"), ("a", "3"), ("b", "")]);
+        assert_eq!(l.iter().collect::<Vec<_>>(), [("a", "3")]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::wal::{Position, Wal, WalError};
 
 /// How far ahead of the wall clock samples may be, ms (Prometheus' ten minutes).
 const FUTURE_MS: i64 = 10 * 60 * 1000;
+/// Labels of a refused series that are kept for the message.
+const REFUSED_LABELS: usize = 64;
 /// In-order samples of one series that may miss their group's rows before the series moves.
 const STRAYS_MAX: u32 = 8;
 /// Share of used cells below which a group is split, percent.
@@ -217,7 +219,7 @@ impl Head {
                 }
                 Err(reason) => out.rejected.push(Rejection {
                     series: i,
-                    labels: Labels::from_pairs(pairs.iter().copied()),
+                    labels: Labels::from_pairs(pairs.iter().copied().take(REFUSED_LABELS)),
                     t: 0,
                     reason,
                 }),
@@ -760,7 +762,7 @@ fn remember(w: &mut Writer, key: SeriesKey, sid: u32) {
 fn read_labels(labels: &dyn LabelsSource, handle: u64) -> Labels {
     let mut pairs = Vec::new();
     match labels.collect(handle, &mut pairs) {
-        Ok(()) => Labels::from_pairs(pairs),
+        Ok(()) => Labels::from_pairs(pairs.into_iter().take(REFUSED_LABELS)),
         Err(_) => Labels::empty(),
     }
 }
