@@ -704,11 +704,16 @@ impl Db {
         }
     }
 
-    /// Stops accepting, writes a checkpoint and closes the log. Called on drop too.
-    pub fn close(&self) {
+    /// Stops accepting, writes a checkpoint and closes the log. Called on drop too; a second call
+    /// does nothing.
+    ///
+    /// # Errors
+    /// When something could not be written. Everything acknowledged is in the log all the same:
+    /// the next start replays it.
+    pub fn close(&self) -> Result<(), AppendError> {
         let i = &*self.inner;
         if i.closed.swap(true, Ordering::AcqRel) {
-            return;
+            return Ok(());
         }
         *i.stop.lock() = true;
         i.wake.notify_all();
@@ -717,23 +722,29 @@ impl Db {
         {
             i.counters.failures.fetch_add(1, Ordering::Relaxed);
         }
-        // Without a checkpoint the log is replayed next time: slower, not wrong.
-        let small = i.wal_since_checkpoint() < 1 << 16;
-        if !small && i.checkpoint().is_err() {
-            i.counters.failures.fetch_add(1, Ordering::Relaxed);
-        }
+        // A short log is replayed faster than a checkpoint is written.
+        let checkpoint = if i.wal_since_checkpoint() < 1 << 16 {
+            Ok(())
+        } else {
+            i.checkpoint()
+        };
         let end = i.wal.close();
+        if let Some(why) = i.wal.poisoned() {
+            return Err(AppendError::Poisoned(why));
+        }
         let mut m = i.manifest.lock();
         m.clean = end.0;
-        if i.wal.poisoned().is_none() && m.write(&*i.fs, &i.dir).is_err() {
-            i.counters.failures.fetch_add(1, Ordering::Relaxed);
-        }
+        m.write(&*i.fs, &i.dir)?;
+        checkpoint
     }
 }
 
 impl Drop for Db {
     fn drop(&mut self) {
-        self.close();
+        if self.close().is_err() {
+            // Nobody is left to tell; the log has everything that was acknowledged.
+            self.inner.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

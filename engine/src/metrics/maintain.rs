@@ -19,10 +19,10 @@ use crate::chunk::varint;
 use crate::model::Matcher;
 
 /// How often the maintenance thread looks.
-const TICK: Duration = Duration::from_secs(1);
-/// Quiet ticks after which a log of this size is worth a checkpoint.
-const QUIET_TICKS: u32 = 2;
-const QUIET_BYTES: u64 = 2 << 20;
+const TICK: Duration = Duration::from_millis(500);
+/// A quiet tick is used to shorten the log when it is larger than this and than a quarter of the
+/// last checkpoint: a start is faster then, and between scrapes nothing is written for little.
+const QUIET_BYTES: u64 = 1 << 20;
 /// Series encoded at a time when a block is written.
 const BATCH: usize = 8192;
 /// Ranges that blocks are merged into, as multiples of the block range: 8 h, 1 d, 7 d, 31 d.
@@ -30,7 +30,6 @@ const MERGE_FACTORS: [i64; 4] = [4, 12, 84, 372];
 
 /// Body of the maintenance thread.
 pub(super) fn run(inner: &Inner) {
-    let mut quiet = 0;
     let mut appends = 0;
     loop {
         {
@@ -43,9 +42,10 @@ pub(super) fn run(inner: &Inner) {
             }
         }
         let now = inner.counters.appends.load(Ordering::Relaxed);
-        quiet = if now == appends { quiet + 1 } else { 0 };
+        let quiet = now == appends;
         appends = now;
-        let flush = quiet >= QUIET_TICKS && inner.wal_since_checkpoint() > QUIET_BYTES;
+        let worth = QUIET_BYTES.max(inner.checkpoint_size.load(Ordering::Relaxed) / 4);
+        let flush = quiet && inner.wal_since_checkpoint() > worth;
         if inner.maintain(flush).is_err() {
             inner.counters.failures.fetch_add(1, Ordering::Relaxed);
         }

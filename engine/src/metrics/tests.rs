@@ -456,7 +456,7 @@ fn flips_and_cuts_are_noticed_and_never_served() {
         life.append(&db).expect("append");
     }
     let truth = read_all(&db);
-    db.close();
+    db.close().expect("close");
     drop(db);
     let files = fs.files();
     let kinds = [".sxb", ".tomb", ".ckp", "MANIFEST", "/wal/"];

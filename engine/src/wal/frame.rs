@@ -5,7 +5,7 @@ use crate::io::Crc;
 /// Format version.
 pub(super) const VERSION: u16 = 1;
 /// Normal size of a segment file.
-pub const SEGMENT_BYTES: u64 = 8_388_608;
+pub const SEGMENT_BYTES: u64 = 4_194_304;
 /// Size of the segment header.
 pub const HEADER_BYTES: u64 = 32;
 /// Size of a frame header.
