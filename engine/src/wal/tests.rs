@@ -253,3 +253,30 @@ fn check(
         );
     }
 }
+
+/// Scrapes have no client that waits; their records were once written only when one came along.
+#[test]
+fn records_without_a_waiter_become_durable_by_themselves() {
+    let fs = SimFs::new();
+    let (wal, _) = Wal::open(
+        Arc::new(fs.clone()) as Arc<dyn Fs>,
+        Path::new("/d/wal"),
+        Position(0),
+        WalOptions {
+            commit_thread: true,
+            ..opts()
+        },
+        &mut Rng::new(1),
+        &mut |_| {},
+    )
+    .expect("open");
+    // The commit thread goes to sleep first.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    wal.append(&[(1, 0, &record(7))]).expect("append");
+    let found = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let (_, _, got) = open(&fs.crash(3), Position(0));
+        got == [(1, record(7))]
+    });
+    assert!(found, "not durable after four seconds");
+}

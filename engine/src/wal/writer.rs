@@ -247,6 +247,7 @@ impl Wal {
         {
             inner.rotate(&mut s, need)?;
         }
+        let first = s.pending.is_empty();
         if s.mark_due {
             let durable = s.durable.0.to_le_bytes();
             s.push(KIND_MARK, 0, &durable);
@@ -257,7 +258,13 @@ impl Wal {
             s.stats.records += 1;
             s.stats.bytes += payload.len() as u64;
         }
-        Ok(s.appended)
+        let end = s.appended;
+        drop(s);
+        if first {
+            // Records that nobody waits for (scrapes) must reach the disk too.
+            inner.work.notify_one();
+        }
+        Ok(end)
     }
 
     /// Position after the last appended record.
