@@ -114,6 +114,9 @@ impl Service {
         let mut out = Vec::new();
         for (c, (key, name)) in configs.into_iter().zip(identities) {
             let fail = |e: String| format!("remote_write to {}: {e}", c.url);
+            if c.oauth2.is_some() || c.sigv4.is_some() {
+                tracing::warn!(remote = %name, url = %c.url, "oauth2 and sigv4 are not supported: remote write is not authenticated");
+            }
             let relabel = Relabel::compile(&c.write_relabel_configs, false);
             out.push(Destination {
                 key,
