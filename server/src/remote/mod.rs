@@ -24,6 +24,8 @@
 //!   than the cursor, and now and then much further.
 //! - After a crash (not after a stop) samples that were sent since the cursor was last written are
 //!   sent again; receivers take exact repetitions of the newest sample as success.
+//! - Samples are sent once they are visible, which may be before they are on our own disk.
+//! - Metadata is not sent (`metadata_config`); `round_robin_dns` and `capacity` have no effect.
 //!
 //! Read next: `service.rs` (what runs), `queue.rs` (the life of one destination), `gather.rs`
 //! (what is to be sent), `send.rs` (one request and its outcome), `place.rs` (state on disk).
