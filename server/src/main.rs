@@ -7,6 +7,7 @@ mod discovery;
 mod http;
 mod lifecycle;
 mod relabel;
+mod remote;
 mod scrape;
 mod telemetry;
 

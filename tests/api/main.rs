@@ -12,6 +12,7 @@ mod queries;
 mod readiness;
 mod remote_read;
 mod remote_write;
+mod remote_write_out;
 mod scraping;
 mod security;
 mod status;

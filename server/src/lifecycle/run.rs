@@ -15,8 +15,8 @@ use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
 use crate::http::{Guard, Listener};
-use crate::scrape;
 use crate::telemetry::{Gauge, Metrics};
+use crate::{remote, scrape};
 
 /// How long requests in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -181,14 +181,25 @@ async fn serve(plan: Plan) -> Exit {
     }
     let config = api.config.load_full();
     let scraping = Arc::new(scrape::Service::new(db.clone(), scrape_seed(&config)));
-    if let Err(e) = scraping.apply(&config.jobs) {
-        tracing::error!(error = %e, "scraping cannot be started");
+    let remote = Arc::new(remote::Service::new(
+        db.clone(),
+        &plan.storage.dir,
+        &api.metrics,
+    ));
+    // Destinations first: what is scraped from the first moment on is theirs.
+    let started = remote.prepare(&config).and_then(|d| {
+        remote.apply(d);
+        scraping.apply(&config.jobs)
+    });
+    if let Err(e) = started {
+        tracing::error!(error = %e, "scraping or remote write cannot be started");
         api.set_phase(Phase::Stopping);
         http.stop(DRAIN).await;
         return Exit::Start;
     }
     api.set_scraper(scraping.scraper());
-    let kept = (api.clone(), plan.config.clone(), scraping.clone());
+    let services = (scraping.clone(), remote.clone());
+    let kept = (api.clone(), plan.config.clone(), services);
     tasks.spawn(
         "reload",
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
@@ -211,6 +222,7 @@ async fn serve(plan: Plan) -> Exit {
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(SERVICES_STOP).await;
             scraping.stop().await;
+            remote.stop().await;
         } => {}
         again = stop_request(&mut signals, &mut never) => {
             tracing::warn!(reason = again, "second request to stop: ending at once");
@@ -270,7 +282,11 @@ async fn stop_request(signals: &mut Signals, quit: &mut watch::Receiver<bool>) -
 }
 
 async fn answer_reloads(
-    (api, source, scraping): (Arc<Api>, super::ConfigSource, Arc<scrape::Service>),
+    (api, source, (scraping, remote)): (
+        Arc<Api>,
+        super::ConfigSource,
+        (Arc<scrape::Service>, Arc<remote::Service>),
+    ),
     changed: watch::Sender<Arc<LoadedConfig>>,
     mut reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     mut stop: watch::Receiver<bool>,
@@ -283,7 +299,8 @@ async fn answer_reloads(
         let Some(done) = done else { return };
         tell_manager(&[sd_notify::NotifyState::Reloading]);
         // Loading reads files and may take a moment.
-        let result = tokio::task::block_in_place(|| reload(&api, &source, &scraping, &changed));
+        let result =
+            tokio::task::block_in_place(|| reload(&api, &source, (&scraping, &remote), &changed));
         tell_manager(&[sd_notify::NotifyState::Ready]);
         // The one who asked may be gone.
         drop(done.send(result));

@@ -11,4 +11,4 @@ mod registry;
 
 pub(crate) use exposition::{Family, Kind, Sample, Suffix, write_text};
 pub(crate) use process::process_families;
-pub(crate) use registry::{Counter, Gauge, HttpHandler, Metrics};
+pub(crate) use registry::{Collector, Counter, Gauge, Histogram, HttpHandler, Metrics};

@@ -91,7 +91,8 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64; 9]) -> Self {
+    /// An empty histogram with the upper bounds `bounds`.
+    pub(crate) fn new(bounds: &'static [f64; 9]) -> Self {
         Self {
             bounds,
             buckets: Default::default(),
@@ -106,7 +107,8 @@ impl Histogram {
         self.sum_nanos.fetch_add((v * 1e9) as u64, Relaxed);
     }
 
-    fn samples(&self, labels: &[(&'static str, String)], out: &mut Vec<Sample>) {
+    /// Adds its samples, all with `labels`, to `out`.
+    pub(crate) fn samples(&self, labels: &[(&'static str, String)], out: &mut Vec<Sample>) {
         let mut count = 0;
         for (i, b) in self.buckets.iter().enumerate() {
             count += b.load(Relaxed);
@@ -190,6 +192,12 @@ impl Drop for Held {
     }
 }
 
+/// A room that counts by itself, because its labels come from the configuration.
+pub(crate) trait Collector: std::fmt::Debug + Send + Sync {
+    /// Adds its families to `out`.
+    fn collect(&self, out: &mut Vec<Family>);
+}
+
 /// Every metric of the server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -198,6 +206,7 @@ pub(crate) struct Metrics {
     gauges: [AtomicU64; Gauge::COUNT],
     queries: [Timer; QUERY_SLICES.len()],
     handlers: RwLock<HashMap<&'static str, Arc<HttpHandler>>>,
+    collectors: RwLock<Vec<Arc<dyn Collector>>>,
 }
 
 impl Default for Metrics {
@@ -207,6 +216,7 @@ impl Default for Metrics {
             gauges: std::array::from_fn(|_| AtomicU64::new(0)),
             queries: Default::default(),
             handlers: RwLock::default(),
+            collectors: RwLock::default(),
         }
     }
 }
@@ -266,6 +276,11 @@ impl Metrics {
             .clone()
     }
 
+    /// Shows what `c` collects from now on.
+    pub(crate) fn register(&self, c: Arc<dyn Collector>) {
+        self.collectors.write().push(c);
+    }
+
     /// All families, by name.
     pub(crate) fn families(&self) -> Vec<Family> {
         let mut out = Vec::new();
@@ -296,6 +311,9 @@ impl Metrics {
             samples,
         });
         self.http_families(&mut out);
+        for c in self.collectors.read().iter() {
+            c.collect(&mut out);
+        }
         out
     }
 

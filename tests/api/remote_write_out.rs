@@ -1,0 +1,151 @@
+//! The sending side of remote write: two servers, an outage of the receiver, a restart of the
+//! sender.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::support::{Server, TempDir, now_ms};
+
+/// All samples of the sender's jobs in the last minutes before `at`, by series without `origin`.
+fn samples(s: &Server, selector: &str, at: i64) -> BTreeMap<String, Vec<(String, String)>> {
+    let at = format!("{:.3}", at as f64 / 1000.0);
+    let query = format!("{selector}[10m]");
+    let data = s
+        .query("/api/v1/query", &[("query", &query), ("time", &at)])
+        .data();
+    let mut out = BTreeMap::new();
+    for series in data["result"].as_array().expect("series") {
+        let labels = series["metric"].as_object().expect("labels").iter();
+        let labels: BTreeMap<_, _> = labels.filter(|(n, _)| *n != "origin").collect();
+        let values = series["values"].as_array().expect("values").iter();
+        let values = values.map(|v| (v[0].to_string(), v[1].as_str().unwrap_or("").to_owned()));
+        out.insert(format!("{labels:?}"), values.collect());
+    }
+    out
+}
+
+/// Time of the newest `up` there, ms.
+fn newest(s: &Server) -> i64 {
+    let query = [(
+        "query",
+        "max(timestamp(last_over_time(up{job=\"self\"}[5m])))",
+    )];
+    let data = s.query("/api/v1/query", &query).data();
+    let v = data["result"][0]["value"][1].as_str().unwrap_or("0");
+    (v.parse::<f64>().expect("a number") * 1000.0) as i64
+}
+
+fn wait(what: &str, servers: [&Server; 2], mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        let logs = servers.map(Server::log);
+        assert!(Instant::now() < deadline, "{what}: {logs:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn restart(dir: TempDir, address: &str, flags: &[&str]) -> Server {
+    let listen = format!("--web.listen-address={address}");
+    let mut all = vec![listen.as_str()];
+    all.extend(flags);
+    let s = Server::launch(dir, &all);
+    s.wait_ready();
+    s
+}
+
+/// Nothing is lost and nothing changes while the receiver is away and the sender restarts.
+fn survives_an_outage(message: &str, crash: bool) {
+    const RECEIVES: &[&str] = &["--web.enable-remote-write-receiver"];
+    let b = Server::start(RECEIVES);
+    let a = Server::start(&[]);
+    let (a_address, b_address) = (a.address.clone(), b.address.clone());
+    let yaml = format!(
+        "global: {{scrape_interval: 300ms, scrape_timeout: 300ms, external_labels: {{origin: a}}}}\n\
+         scrape_configs:\n- {{job_name: self, static_configs: [{{targets: ['{a_address}']}}]}}\n\
+         remote_write:\n- url: http://{b_address}/api/v1/write\n  name: copy\n  \
+         protobuf_message: {message}\n  queue_config: {{batch_send_deadline: 200ms, \
+         max_samples_per_send: 100, max_shards: 4, max_backoff: 300ms}}\n  \
+         write_relabel_configs:\n  - {{source_labels: [__name__], regex: 'process_.*', action: drop}}\n"
+    );
+    a.dir.write("prometheus.yml", yaml);
+    a.signal("HUP");
+    wait("samples arrive", [&a, &b], || newest(&b) > 0);
+    let (code, b_dir) = b.stop();
+    assert_eq!(code, Some(0));
+    let away = now_ms();
+    std::thread::sleep(Duration::from_millis(1500));
+    // The sender forgets nothing when it ends while the receiver is away.
+    let a_dir = if crash {
+        let mut a = a;
+        a.signal("KILL");
+        a.wait();
+        std::mem::take(&mut a.dir)
+    } else {
+        let (code, dir) = a.stop();
+        assert_eq!(code, Some(0));
+        dir
+    };
+    let a = restart(a_dir, &a_address, &[]);
+    std::thread::sleep(Duration::from_millis(1500));
+    let back = now_ms();
+    let b = restart(b_dir, &b_address, RECEIVES);
+    wait("the outage is made up for", [&a, &b], || newest(&b) > back);
+    let until = newest(&b);
+    // Requests are under way side by side: the window of that sample is complete when a later one
+    // has begun.
+    wait("later samples", [&a, &b], || newest(&b) > until + 1000);
+    let (sent, arrived) = (
+        samples(&a, "{job=\"self\",__name__!~\"process_.*\"}", until),
+        samples(&b, "{job=\"self\",origin=\"a\"}", until),
+    );
+    let outage = sent.values().flatten().filter(|(t, _)| {
+        let t = (t.parse::<f64>().expect("a time") * 1000.0) as i64;
+        t > away && t < back
+    });
+    assert!(outage.count() > 100, "the outage had samples");
+    if crash {
+        // What the sender had not on disk yet may have been copied; what it still has, was.
+        for (series, points) in &sent {
+            let there = arrived.get(series).map_or(&[][..], Vec::as_slice);
+            assert!(points.iter().all(|p| there.contains(p)), "{series}");
+        }
+    } else {
+        assert_eq!(sent.len(), arrived.len());
+        for (series, points) in &sent {
+            assert_eq!(arrived.get(series), Some(points), "{series}");
+        }
+    }
+    let shown = a.get("/metrics").text();
+    let of = |name: &str| -> f64 {
+        let start = format!("prometheus_remote_storage_{name}");
+        let mut lines = shown.lines().filter(|l| l.starts_with(&start));
+        let line = lines.next().unwrap_or_else(|| panic!("no {start}"));
+        assert!(line.contains("remote_name=\"copy\""), "{line}");
+        let value = line.rsplit(' ').next().unwrap_or_default();
+        value.parse().expect("a number")
+    };
+    assert!(of("samples_total{") > 100.0);
+    assert!(of("samples_retried_total{") > 0.0);
+    assert!(of("queue_highest_sent_timestamp_seconds{") * 1000.0 > back as f64);
+    // After a crash what was under way is sent again, which a receiver may refuse.
+    assert!(
+        crash || of("samples_failed_total{").abs() < 0.5,
+        "{:?}",
+        a.log()
+    );
+}
+
+#[test]
+fn version_1_survives_an_outage() {
+    survives_an_outage("prometheus.WriteRequest", false);
+}
+
+#[test]
+fn version_2_survives_an_outage() {
+    survives_an_outage("io.prometheus.write.v2.Request", false);
+}
+
+#[test]
+fn a_crash_of_the_sender_leaves_no_gap() {
+    survives_an_outage("io.prometheus.write.v2.Request", true);
+}
