@@ -241,13 +241,13 @@ impl Wal {
         if s.stalled {
             return Err(inner.no_space());
         }
+        let first = s.pending.is_empty();
         if s.active
             .as_ref()
             .is_none_or(|a| a.offset + need > a.capacity)
         {
             inner.rotate(&mut s, need)?;
         }
-        let first = s.pending.is_empty();
         if s.mark_due {
             let durable = s.durable.0.to_le_bytes();
             s.push(KIND_MARK, 0, &durable);
