@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// A quiet tick is used to shorten the log when it is larger than this and than a quarter of the
 /// last checkpoint: a start is faster then, and between scrapes nothing is written for little.
 const QUIET_BYTES: u64 = 1 << 20;
+/// Blocks cut in one round.
+const CUTS_MAX: u32 = 16;
 /// Series encoded at a time when a block is written.
 const BATCH: usize = 8192;
 /// Ranges that blocks are merged into, as multiples of the block range: 8 h, 1 d, 7 d, 31 d.
@@ -90,8 +92,11 @@ impl Inner {
             .collect();
         let range = self.opts.block_range_ms;
         let mut any = false;
+        // Far behind (an import of old data, a clock that jumped): merges get their turn between.
+        let mut left = CUTS_MAX;
         for (tenant, head) in heads {
-            while head.max_t() > head.min_t()
+            while left > 0
+                && head.max_t() > head.min_t()
                 && head
                     .max_t()
                     .saturating_sub(head.min_t().max(head.min_valid()))
@@ -101,6 +106,7 @@ impl Inner {
                 let end = (from.div_euclid(range) + 1) * range;
                 self.cut(tenant, &head, end)?;
                 any = true;
+                left -= 1;
             }
         }
         Ok(any)

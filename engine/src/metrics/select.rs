@@ -32,7 +32,7 @@ pub(super) struct SeriesPoints<'a> {
 
 /// A series' part in one block.
 struct BlockPart {
-    block: u16,
+    block: u32,
     id: u32,
     chunks: SmallVec<[ChunkRef; 1]>,
     starts: Vec<(i64, i64)>,
@@ -101,7 +101,7 @@ impl Selection {
                     Err(x) => return err = Some(x),
                 };
                 let part = BlockPart {
-                    block: b as u16,
+                    block: b as u32,
                     id,
                     chunks,
                     starts: e.starts,
@@ -336,7 +336,7 @@ impl Selection {
     }
 
     /// Series with equal keys are likely to share timestamps.
-    fn group_key(&self, i: usize) -> (u32, u16, u32, u16) {
+    fn group_key(&self, i: usize) -> (u32, u32, u32, u16) {
         let e = &self.entries[i];
         let (g, slot) = e.head.as_ref().map_or((u32::MAX, 0), |h| h.place);
         let column = |p: &BlockPart| match p.chunks.first() {
@@ -386,7 +386,7 @@ struct Scan<'a> {
     cache: ReadCache,
     moved_cache: ReadCache,
     /// Timestamp columns of blocks.
-    columns: Map<(u16, u32), Arc<[i64]>>,
+    columns: Map<(u32, u32), Arc<[i64]>>,
     /// Trimmed and joined timestamps, by the parts they are made of; the parts are kept alive.
     joined: Map<PartKey, (Arc<[i64]>, Vec<Arc<[i64]>>)>,
     decoded: Vec<f64>,
