@@ -42,7 +42,7 @@ fn full_disk_refuses_writes_and_recovers_by_itself() {
     };
     // What an operator will delete; the store has the rest.
     let ballast = disk.join("ballast");
-    std::fs::write(&ballast, vec![1u8; 48 << 20]).expect("ballast");
+    std::fs::write(&ballast, vec![1u8; 56 << 20]).expect("ballast");
     let port = free_port();
     let mut server = Server::start(&disk.join("data"), port);
     server.ready();

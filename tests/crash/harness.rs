@@ -258,12 +258,13 @@ fn read_window(port: u16, writer: u64, from: u64, end_ms: u64) -> Vec<Vec<u64>> 
 
 /// Checks one writer's samples from `from` on; gives how many acknowledged ones were compared.
 pub(crate) fn verify(port: u16, writer: u64, p: &Progress, from: u64) -> u64 {
-    let (acked, sent) = (
-        p.acked.load(Ordering::Relaxed),
-        p.sent.load(Ordering::Relaxed),
-    );
+    let acked = p.acked.load(Ordering::Relaxed);
+    let to = p.sent.load(Ordering::Relaxed);
+    let back = read_back(port, writer, from, to);
+    // Writers may have gone on while we read.
+    let sent = p.sent.load(Ordering::Relaxed);
     let mut compared = 0;
-    for (series, got) in read_back(port, writer, from, sent).into_iter().enumerate() {
+    for (series, got) in back.into_iter().enumerate() {
         let what = format!("writer {writer} series {series}");
         assert!(
             got.windows(2).all(|w| w[0] < w[1]),
