@@ -7,6 +7,7 @@
 pub mod chunk;
 pub mod index;
 pub mod io;
+pub mod logs;
 pub mod metrics;
 pub mod model;
 pub mod verify;
