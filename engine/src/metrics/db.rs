@@ -10,7 +10,6 @@
 //!   a manifest without it is durable.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,68 +20,18 @@ use super::api::{
     AppendError, AppendOptions, Appended, Cardinality, CardinalityStats, HeadStats, SelectError,
     SeriesExemplars,
 };
-use super::block::{Block, BlockMeta, read_tombstones};
-use super::checkpoint;
+use super::block::{Block, BlockMeta};
 use super::head::{Head, Limits};
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
+use super::open::{OpenError, Opening, Recovery};
 use super::options::DbOptions;
 use super::select::Selection;
 use crate::io::sim::SimFs;
-use crate::io::{DirLock, Fs, OpenMode, RealFs, Rng};
+use crate::io::{DirLock, Fs, RealFs, Rng};
 use crate::model::{
     Labels, LabelsSource, Matcher, MetricMetadata, SeriesKey, TenantId, WriteBatch,
 };
-use crate::wal::{Position, ReplayReport, SyncMode, Wal, WalError, WalOptions, WalStats};
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process holds the directory.
-    #[error("{0}")]
-    Locked(io::Error),
-    /// The log cannot be opened.
-    #[error("{0}")]
-    Wal(#[from] WalError),
-    /// A file of a later version; nothing was changed.
-    #[error("{0}")]
-    Version(String),
-    /// I/O error.
-    #[error("{path}: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What.
-        source: io::Error,
-    },
-}
-
-/// What recovery found at start.
-#[derive(Debug, Clone, Default)]
-pub struct Recovery {
-    /// The log's report.
-    pub wal: ReplayReport,
-    /// Log records that did not apply.
-    pub bad_records: u64,
-    /// Blocks that were taken out of service, with the reason.
-    pub damaged_blocks: Vec<String>,
-    /// Damaged sections of the checkpoint.
-    pub damaged_sections: u64,
-    /// The manifest was unreadable and rebuilt.
-    pub manifest_rebuilt: bool,
-}
-
-impl Recovery {
-    /// Number of damaged things.
-    #[must_use]
-    pub fn corruptions(&self) -> u64 {
-        self.wal.damage.len() as u64
-            + self.damaged_blocks.len() as u64
-            + self.damaged_sections
-            + u64::from(self.manifest_rebuilt)
-            + u64::from(self.bad_records > 0)
-    }
-}
+use crate::wal::{LogHandle, Position, SyncMode, WalError, WalOptions, WalStats, open_shared};
 
 /// Blocks and the times from which heads answer (D1).
 #[derive(Default)]
@@ -133,7 +82,7 @@ pub(super) struct Inner {
     pub(super) fs: Arc<dyn Fs>,
     pub(super) dir: PathBuf,
     pub(super) opts: DbOptions,
-    pub(super) wal: Wal,
+    pub(super) wal: LogHandle,
     pub(super) heads: RwLock<BTreeMap<u32, Arc<Head>>>,
     pub(super) view: RwLock<Arc<View>>,
     pub(super) manifest: Mutex<Manifest>,
@@ -151,10 +100,10 @@ pub(super) struct Inner {
     pub(super) rng: Mutex<Rng>,
     pub(super) stop: Mutex<bool>,
     pub(super) wake: Condvar,
-    key_secret: u64,
-    closed: AtomicBool,
-    recovery: Recovery,
-    _lock: Option<DirLock>,
+    pub(super) key_secret: u64,
+    pub(super) closed: AtomicBool,
+    pub(super) recovery: Recovery,
+    pub(super) _lock: Option<DirLock>,
 }
 
 /// The metric store of a data directory.
@@ -163,147 +112,41 @@ pub struct Db {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
-    move |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 impl Db {
-    /// Opens or makes the store in `dir` and recovers what the log holds.
+    /// Opens or makes the store in `dir` with a log of its own and recovers what that holds.
     ///
     /// # Errors
     /// See [`OpenError`]. Damage in files is no error: see [`Db::recovery`].
     pub fn open(dir: &Path, opts: DbOptions) -> Result<Self, OpenError> {
-        let fs = Arc::clone(&opts.fs);
         let lock = if opts.lock {
             Some(DirLock::acquire(dir).map_err(OpenError::Locked)?)
         } else {
             None
         };
-        for d in ["", "blocks", "head", "wal"] {
-            fs.create_dir_all(&dir.join(d)).map_err(at(dir))?;
-        }
-        let mut rng = Rng::from_entropy();
-        let mut recovery = Recovery::default();
-        let mut manifest = match Manifest::read(&*fs, dir) {
-            Ok(Some(m)) => m,
-            Ok(None) => Manifest {
-                key_secret: rng.next_u64() >> 1,
-                ..Manifest::default()
-            },
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                recovery.manifest_rebuilt = true;
-                rebuild_manifest(&*fs, dir, &mut rng).map_err(at(dir))?
-            }
-            Err(e) => return Err(at(dir)(e)),
-        };
-        remove_strangers(&*fs, dir, &manifest).map_err(at(dir))?;
-        let mut blocks = Vec::new();
-        manifest.blocks.retain(|name| {
-            match open_block(&*fs, dir, name) {
-                Ok(b) => blocks.push(Arc::new(b)),
-                Err(e) => {
-                    recovery.damaged_blocks.push(e);
-                    return false;
-                }
-            }
-            true
-        });
-        blocks.sort_by_key(|b| (b.meta.min_t, b.meta.max_t));
-        let mut heads: BTreeMap<u32, Arc<Head>> = BTreeMap::new();
-        let mut head_of = |tenant: u32| {
-            let head = heads.entry(tenant).or_insert_with(|| {
-                let h = Head::new(opts.exemplars_max);
-                h.set_min_valid(manifest.min_valid.get(&tenant).copied().unwrap_or(i64::MIN));
-                Arc::new(h)
-            });
-            Arc::clone(head)
-        };
-        let mut checkpoint_size = 0;
-        if let Some(name) = &manifest.checkpoint {
-            let path = dir.join("head").join(name);
-            let q = dir.join("quarantine");
-            match checkpoint::read(&*fs, &path, Some(&q), &mut head_of) {
-                Ok(d) => recovery.damaged_sections = d.sections,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => recovery.damaged_sections = 1,
-                Err(e) => return Err(at(&path)(e)),
-            }
-            checkpoint_size = fs
-                .open(&path, OpenMode::Read)
-                .and_then(|f| f.len())
-                .unwrap_or_default();
-        }
-        let mut bad = 0u64;
-        let wal_opts = WalOptions {
-            known_durable: Position(manifest.clean),
-            ..opts.wal.clone()
-        };
-        let (wal, report) = Wal::open(
-            Arc::clone(&fs),
+        let wal_opts = opts.wal.clone();
+        let mut opening = Opening::start(dir, opts)?;
+        let (mut handles, report) = open_shared(
+            Arc::clone(opening.fs()),
             &dir.join("wal"),
-            Position(manifest.wal_from),
-            wal_opts,
-            &mut rng,
-            &mut |r| {
-                if head_of(r.tenant)
-                    .replay(r.kind, r.payload, r.end.0)
-                    .is_err()
-                {
-                    bad += 1;
-                }
+            &[opening.wal_from()],
+            WalOptions {
+                known_durable: opening.known_durable(),
+                ..wal_opts
             },
+            &mut |r| opening.replay(&r),
         )?;
-        recovery.bad_records = bad;
-        recovery.wal = report;
-        let view = View {
-            blocks,
-            min_valid: manifest.min_valid.clone(),
-        };
-        // From here on the directory is in use: a later crash is not a clean shutdown.
-        manifest.clean = 0;
-        manifest.write(&*fs, dir).map_err(at(dir))?;
-        let replayed = recovery.wal.bytes;
-        let inner = Arc::new(Inner {
-            fs,
-            dir: dir.to_owned(),
-            wal,
-            key_secret: manifest.key_secret,
-            heads: RwLock::new(heads),
-            view: RwLock::new(Arc::new(view)),
-            manifest: Mutex::new(manifest),
-            maintenance: Mutex::new(()),
-            pending: Mutex::default(),
-            counters: Counters::default(),
-            checkpoint_size: AtomicU64::new(checkpoint_size),
-            // Replayed bytes count as written since the last checkpoint.
-            checkpoint_at: AtomicU64::new(0u64.wrapping_sub(replayed)),
-            retention_ms: AtomicI64::new(opts.retention_ms),
-            retention_bytes: AtomicU64::new(opts.retention_bytes),
-            out_of_order_ms: AtomicI64::new(opts.out_of_order_ms),
-            rng: Mutex::new(rng),
-            stop: Mutex::new(false),
-            wake: Condvar::new(),
-            closed: AtomicBool::new(false),
-            recovery,
-            _lock: lock,
-            opts,
-        });
-        let thread = if inner.opts.background {
-            let inner = Arc::clone(&inner);
-            let t = std::thread::Builder::new()
-                .name("maintenance".into())
-                .spawn(move || super::maintain::run(&inner))
-                .map_err(at(dir))?;
-            Some(t)
-        } else {
-            None
-        };
-        Ok(Self {
+        let handle = handles.pop().ok_or(WalError::Closed)?;
+        opening.finish(handle, report, lock)
+    }
+
+    pub(super) fn from_inner(
+        inner: Arc<Inner>,
+        thread: Option<std::thread::JoinHandle<()>>,
+    ) -> Self {
+        Self {
             inner,
             thread: Mutex::new(thread),
-        })
+        }
     }
 
     /// An empty store on a simulated disk, without threads.
@@ -825,89 +668,6 @@ pub(super) fn block_path(dir: &Path, name: &str) -> PathBuf {
 
 pub(super) fn tombstone_path(dir: &Path, name: &str) -> PathBuf {
     dir.join("blocks").join(format!("{name}.tomb"))
-}
-
-/// Opens a block with its sidecar; a damaged one is moved to quarantine.
-pub(super) fn open_block(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Block, String> {
-    let path = block_path(dir, name);
-    let tomb = tombstone_path(dir, name);
-    let opened = Block::open(fs, &path)
-        .map_err(|e| e.to_string())
-        .and_then(|b| {
-            *b.tombstones.write() = read_tombstones(fs, &tomb).map_err(|e| e.to_string())?;
-            Ok(b)
-        });
-    if opened.is_err() {
-        let q = dir.join("quarantine");
-        let moved = fs.create_dir_all(&q).and_then(|()| {
-            for p in [&path, &tomb] {
-                if fs.exists(p)
-                    && let Some(n) = p.file_name()
-                {
-                    fs.rename(p, &q.join(n))?;
-                }
-            }
-            Ok(())
-        });
-        if let Err(e) = moved {
-            return Err(format!(
-                "{}: cannot be moved to quarantine: {e}",
-                path.display()
-            ));
-        }
-    }
-    opened
-}
-
-/// Removes what the manifest does not name: leftovers of work that a crash cut off.
-fn remove_strangers(fs: &dyn Fs, dir: &Path, m: &Manifest) -> io::Result<()> {
-    for e in fs.list(&dir.join("blocks"))? {
-        let known = e
-            .name
-            .strip_suffix(".sxb")
-            .or(e.name.strip_suffix(".tomb"))
-            .is_some_and(|n| m.blocks.iter().any(|b| b == n));
-        if !known && !e.is_dir {
-            fs.remove_file(&dir.join("blocks").join(&e.name))?;
-        }
-    }
-    for e in fs.list(&dir.join("head"))? {
-        if m.checkpoint.as_deref() != Some(e.name.as_str()) && !e.is_dir {
-            fs.remove_file(&dir.join("head").join(&e.name))?;
-        }
-    }
-    Ok(())
-}
-
-/// A manifest made from what is in the directory.
-fn rebuild_manifest(fs: &dyn Fs, dir: &Path, rng: &mut Rng) -> io::Result<Manifest> {
-    let q = dir.join("quarantine");
-    fs.create_dir_all(&q)?;
-    fs.rename(&dir.join(manifest::NAME), &q.join(manifest::NAME))?;
-    let mut m = Manifest {
-        key_secret: rng.next_u64() >> 1,
-        ..Manifest::default()
-    };
-    for e in fs.list(&dir.join("head"))? {
-        let path = dir.join("head").join(&e.name);
-        if !e.name.ends_with(".ckp") {
-            continue;
-        }
-        if let Some(h) = checkpoint::read_header(fs, &path)
-            && h.wal_from >= m.wal_from
-        {
-            m.checkpoint = Some(e.name);
-            m.wal_from = h.wal_from;
-            m.min_valid = h.min_valid;
-            m.key_secret = h.key_secret;
-        }
-    }
-    for e in fs.list(&dir.join("blocks"))? {
-        if let Some(n) = e.name.strip_suffix(".sxb") {
-            m.blocks.push(n.to_owned());
-        }
-    }
-    Ok(m)
 }
 
 /// The file system for a data directory.

@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::api::{AppendError, SelectError};
 use super::block::{Block, BlockMeta, BlockWriter, write_tombstones};
 use super::checkpoint::{self, CheckpointHeader};
-use super::db::{Inner, View, block_path, open_block, tombstone_path};
+use super::db::{Inner, View, block_path, tombstone_path};
+use super::open::open_block;
 use super::select::Selection;
 use crate::chunk::varint;
 use crate::model::Matcher;
@@ -61,8 +62,7 @@ fn select_error(e: SelectError) -> AppendError {
 impl Inner {
     pub(super) fn wal_since_checkpoint(&self) -> u64 {
         self.wal
-            .stats()
-            .bytes
+            .own_bytes()
             .wrapping_sub(self.checkpoint_at.load(Ordering::Relaxed))
     }
 
@@ -297,7 +297,7 @@ impl Inner {
         // `write_checkpoint` takes that lock after this line.
         let from = self.wal.cut()?;
         self.wal.wait_durable(from)?;
-        let bytes = self.wal.stats().bytes;
+        let bytes = self.wal.own_bytes();
         let heads: BTreeMap<u32, Arc<super::head::Head>> = self.heads.read().clone();
         let (name, header) = {
             let m = self.manifest.lock();
@@ -332,7 +332,7 @@ impl Inner {
         if let Some(old) = old {
             self.fs.remove_file(&self.dir.join("head").join(old))?;
         }
-        self.wal.truncate(from)?;
+        self.wal.release(from)?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod head;
 pub(crate) mod inspect;
 mod maintain;
 mod manifest;
+mod open;
 mod options;
 mod select;
 mod transfer;
@@ -20,7 +21,8 @@ pub mod tsdb;
 
 pub use api::*;
 pub use block::{BlockMeta, BlockStats};
-pub use db::{Db, DbStats, OpenError, Recovery, real_fs};
+pub use db::{Db, DbStats, real_fs};
+pub use open::{OpenError, Opening, Recovery};
 pub use options::DbOptions;
 pub use select::Selection;
 pub use transfer::{TransferError, Transferred};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::api::AppendError;
 use super::block::{BlockMeta, BlockWriter};
-use super::db::{Db, Inner, block_path, open_block};
+use super::db::{Db, Inner, block_path};
+use super::open::open_block;
 use super::select::SeriesPoints;
 use super::tsdb::{TsdbBlock, TsdbError, TsdbWriter};
 use crate::io::Fs;

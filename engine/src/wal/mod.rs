@@ -12,16 +12,18 @@
 //!   either unacknowledged (a torn tail) or reported as damage.
 //! - W4  Repair never deletes: damaged ranges are copied to `quarantine/` and counted.
 //!
-//! Read next: `writer.rs` (append), `commit.rs` (group commit), `replay.rs`.
+//! Read next: `writer.rs` (append), `commit.rs` (group commit), `replay.rs`, `shared.rs` (several stores).
 
 mod commit;
 mod frame;
 mod replay;
+mod shared;
 mod writer;
 
 pub use commit::SyncMode;
 pub use frame::{FRAME_HEADER_BYTES, HEADER_BYTES, RECORD_BYTES_MAX, SEGMENT_BYTES};
 pub use replay::{Damage, Record, ReplayReport, inspect};
+pub use shared::{LogHandle, open_shared};
 pub use writer::{Wal, WalError, WalOptions, WalStats};
 
 use std::fmt;

@@ -71,6 +71,8 @@ pub struct WalOptions {
     pub recycled_max: usize,
     /// Known from elsewhere (a clean shutdown): everything before this was durable.
     pub known_durable: Position,
+    /// Positions handed out are after this, also when no segment is left.
+    pub after: Position,
 }
 
 impl Default for WalOptions {
@@ -81,6 +83,7 @@ impl Default for WalOptions {
             commit_thread: true,
             recycled_max: 1,
             known_durable: Position(0),
+            after: Position(0),
         }
     }
 }
@@ -177,7 +180,7 @@ impl Wal {
         fs.create_dir_all(dir)?;
         let replayed = replay::replay(&*fs, dir, from, opts.known_durable, visit)?;
         let last = replayed.segments.last().map_or(0, |s| s.0);
-        let next_segment = last.max(from.segment()) + 1;
+        let next_segment = last.max(from.segment()).max(opts.after.segment()) + 1;
         let end = Position::new(next_segment, 0);
         let state = State {
             active: None,

@@ -16,7 +16,7 @@ use crate::model::{
     BatchSeries, Exemplar, Histogram, HistogramPoint, Labels, LabelsSource, METRIC_NAME, SeriesKey,
     WriteBatch,
 };
-use crate::wal::{Position, Wal, WalError};
+use crate::wal::{LogHandle, Position, WalError};
 
 /// How far ahead of the wall clock samples may be, ms (Prometheus' ten minutes).
 const FUTURE_MS: i64 = 10 * 60 * 1000;
@@ -123,7 +123,7 @@ impl Head {
     /// Checks, logs and applies a batch.
     pub(in crate::metrics) fn append(
         &self,
-        wal: &Wal,
+        wal: &LogHandle,
         tenant: u32,
         batch: &WriteBatch,
         labels: &dyn LabelsSource,
@@ -162,7 +162,12 @@ impl Head {
         Ok(out)
     }
 
-    fn log_definitions(&self, w: &mut Writer, wal: &Wal, tenant: u32) -> Result<(), AppendError> {
+    fn log_definitions(
+        &self,
+        w: &mut Writer,
+        wal: &LogHandle,
+        tenant: u32,
+    ) -> Result<(), AppendError> {
         wal.append(&[
             (record::KIND_PAIRS, tenant, &w.pairs_out),
             (record::KIND_SERIES, tenant, &w.series_out),
@@ -437,7 +442,7 @@ impl Head {
     }
 
     /// Writes definitions and points of the plan to the log, all or nothing.
-    fn log(&self, w: &mut Writer, wal: &Wal, tenant: u32) -> Result<Position, AppendError> {
+    fn log(&self, w: &mut Writer, wal: &LogHandle, tenant: u32) -> Result<Position, AppendError> {
         let Writer {
             plan,
             pairs_out,
