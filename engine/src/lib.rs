@@ -10,6 +10,8 @@ pub mod io;
 pub mod logs;
 pub mod metrics;
 pub mod model;
+pub mod state;
+pub mod store;
 pub mod verify;
 pub mod wal;
 pub mod wire;

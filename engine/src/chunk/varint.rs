@@ -18,6 +18,12 @@ pub fn put_signed(out: &mut Vec<u8>, v: i64) {
     put(out, ((v << 1) ^ (v >> 63)) as u64);
 }
 
+/// Appends length-prefixed bytes.
+pub fn put_block(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 /// Bytes [`put`] takes for `v`.
 #[inline]
 #[must_use]
@@ -125,6 +131,14 @@ impl<'a> Reader<'a> {
     pub fn u32(&mut self) -> Result<u32, ChunkError> {
         let b = self.bytes(4)?;
         Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
+    /// Next length-prefixed text.
+    ///
+    /// # Errors
+    /// At the end, or when it is not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, ChunkError> {
+        std::str::from_utf8(self.block()?).map_err(|_| ChunkError("string is not UTF-8"))
     }
 
     /// Next length-prefixed bytes.

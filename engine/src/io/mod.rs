@@ -17,7 +17,7 @@ mod lock;
 mod real;
 pub mod sim;
 
-pub use atomic::replace_file;
+pub use atomic::{read_sealed, replace_file, write_sealed};
 pub use checksum::{Crc, crc32};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fs::{DirEntry, File, Fs, FsExt, Mapping, OpenMode, is_no_space, read_full, write_full};

@@ -107,8 +107,19 @@ impl PushBatch {
     /// Line of entry `i`.
     #[must_use]
     pub fn line(&self, i: usize) -> &[u8] {
-        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
-        &self.text[start..self.ends[i] as usize]
+        &self.text[self.text_start(i)..self.ends[i] as usize]
+    }
+
+    pub(super) fn text_start(&self, i: usize) -> usize {
+        if i == 0 { 0 } else { self.ends[i - 1] as usize }
+    }
+
+    /// Gives back memory that was reserved and not used; the batch is kept from here on.
+    pub(super) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.times.shrink_to_fit();
+        self.metadata.shrink_to_fit();
     }
 
     /// Structured metadata of entry `i`, if it has any.

@@ -9,16 +9,34 @@
 //! - L2  Whatever skips lines, runs or row groups is sound: nothing that matches is ever skipped.
 //! - L3  An entry that was acknowledged is in the log, in a memtable of it, or in a live part.
 //!
-//! Doors of `Db`: `push(tenant, &PushBatch) -> Result<Position, PushError>` and `on_durable`;
-//! `select(tenant, &[Matcher], from_ns, to_ns)` (half-open) gives a `Selection` with `len`,
-//! `labels(i)` in label order and `scan(&ScanOptions, visit(EntryBatch))`; `label_names`,
-//! `label_values`, `volume`, `tail`, `delete`.
+//! Read next: `api.rs` (the doors), `db.rs`, `select.rs` (how a read is planned).
 
 pub mod api;
 mod batch;
+mod db;
+mod deletion;
+mod maintain;
+mod manifest;
+mod mem;
+mod merge;
+mod open;
+mod options;
+mod part;
+mod record;
+mod scan;
+mod select;
 
 pub use api::{
     Direction, EntryBatch, LineTest, Needs, PushError, ReadError, ScanOptions, ScanStats,
     WantedLines,
 };
 pub use batch::{PushBatch, Streams};
+pub use db::{Db, DbStats};
+pub use deletion::Deletion;
+pub use open::{Opening, Recovery};
+pub use options::DbOptions;
+pub use scan::Reader;
+pub use select::{Selection, StreamSize};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! Whole lives of the store on a simulated disk, against a plain list of entries.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::io::Fs;
+use crate::io::sim::SimFs;
+use crate::model::{Labels, Matcher, TenantId};
+use crate::store::{Store, StoreOptions};
+use crate::wal::WalOptions;
+
+const T: TenantId = TenantId::DEFAULT;
+const DAY: i64 = 86_400_000_000_000;
+
+fn open(fs: &Arc<SimFs>) -> Store {
+    let opts = StoreOptions {
+        metrics: crate::metrics::DbOptions {
+            fs: Arc::clone(fs) as Arc<dyn Fs>,
+            wal: WalOptions {
+                commit_thread: false,
+                ..WalOptions::default()
+            },
+            background: false,
+            lock: false,
+            ..crate::metrics::DbOptions::default()
+        },
+        logs: DbOptions {
+            background: false,
+            ..DbOptions::default()
+        },
+    };
+    Store::open(Path::new("/s"), opts).expect("opens")
+}
+
+fn labels(stream: u8) -> Labels {
+    Labels::from_pairs([("app", format!("a{stream}")), ("env", "test".to_owned())])
+}
+
+/// Stream, time, line, metadata.
+type Entry = (u8, i64, Vec<u8>, u8);
+
+fn metadata(n: u8) -> Labels {
+    if n == 0 {
+        return Labels::empty();
+    }
+    Labels::from_pairs([("trace", format!("t{n}"))])
+}
+
+fn push(s: &Store, entries: &[Entry]) {
+    let mut b = PushBatch::new();
+    for (stream, t, line, m) in entries {
+        b.stream(labels(*stream));
+        assert!(b.entry(*t, line, &metadata(*m)));
+    }
+    let end = s.logs.push(T, b).expect("pushed");
+    s.logs.wait_durable(end).expect("durable");
+}
+
+fn read(s: &Store, from: i64, to: i64, options: &ScanOptions<'_>) -> Vec<Entry> {
+    let sel = s.logs.select(T, &[], from, to);
+    let mut out = Vec::new();
+    let mut seen_past = None;
+    sel.scan(options, &mut |b| {
+        for i in 0..b.len() {
+            let app = sel.labels(b.streams[i] as usize).get("app").unwrap_or("a0");
+            let stream: u8 = app[1..].parse().expect("a number");
+            let m = b.metadata(i).and_then(|m| m.get("trace"));
+            let m = m.map_or(0, |m| m[1..].parse().expect("a number"));
+            out.push((stream, b.times[i], b.line(i).to_vec(), m));
+            if let Some(f) = seen_past {
+                let in_order = match options.direction {
+                    Direction::Backward => b.times[i] <= f,
+                    Direction::Forward => b.times[i] >= f,
+                };
+                assert!(in_order, "{} beyond the frontier {f}", b.times[i]);
+            }
+        }
+        seen_past = Some(b.frontier);
+        ControlFlow::Continue(())
+    })
+    .expect("read");
+    out.sort();
+    out
+}
+
+fn contains(needle: &[u8]) -> LineTest {
+    let n = needle.to_vec();
+    LineTest {
+        needs: Needs::Substring(needle.to_vec()),
+        exact: true,
+        matches: Arc::new(move |l| memchr::memmem::find(l, &n).is_some()),
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Push(Vec<Entry>),
+    Flush,
+    Maintain,
+    Reopen,
+    Kill,
+    Read {
+        from: i64,
+        to: i64,
+        needle: Vec<u8>,
+        forward: bool,
+    },
+    Delete {
+        stream: u8,
+        from: i64,
+        to: i64,
+        needle: Vec<u8>,
+    },
+    Purge,
+}
+
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[ab]{0,6}".prop_map(String::into_bytes),
+        Just(Vec::new()),
+        prop::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        0..40i64,
+        (0..40i64).prop_map(|t| t * 1_000_000),
+        (DAY - 3..DAY + 3),
+        any::<i64>().prop_map(|t| t / 2),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let entry = (0..4u8, time(), line(), 0..3u8);
+    let range = || (time(), time()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+    prop_oneof![
+        6 => prop::collection::vec(entry, 1..20).prop_map(Op::Push),
+        2 => Just(Op::Flush),
+        1 => Just(Op::Maintain),
+        1 => Just(Op::Reopen),
+        1 => Just(Op::Kill),
+        4 => (range(), "[ab]{0,3}", any::<bool>()).prop_map(|((from, to), n, forward)| {
+            Op::Read { from, to, needle: n.into_bytes(), forward }
+        }),
+        1 => (0..4u8, range(), "[ab]{0,2}").prop_map(|(stream, (from, to), n)| {
+            Op::Delete { stream, from, to, needle: n.into_bytes() }
+        }),
+        1 => Just(Op::Purge),
+    ]
+}
+
+fn check_life(ops: &[Op]) {
+    let mut fs = Arc::new(SimFs::new());
+    let mut s = open(&fs);
+    let mut all: BTreeSet<Entry> = BTreeSet::new();
+    let mut deletions: Vec<Deletion> = Vec::new();
+    for op in ops {
+        match op {
+            Op::Push(entries) => {
+                push(&s, entries);
+                let deleted = |e: &&Entry| {
+                    let hit = |d: &Deletion| {
+                        Matcher::all_match(&d.matchers, &labels(e.0)) && d.deletes(e.1, &e.2)
+                    };
+                    deletions.iter().any(hit)
+                };
+                all.extend(entries.iter().filter(|e| !deleted(e)).cloned());
+            }
+            Op::Flush => s.logs.flush().expect("flushed"),
+            Op::Maintain => s.logs.maintain().expect("maintained"),
+            Op::Reopen => {
+                s.close().expect("closed");
+                s = open(&fs);
+                s.logs.set_deletions(T, deletions.clone());
+            }
+            Op::Kill => {
+                fs = Arc::new(fs.crash(all.len() as u64));
+                s = open(&fs);
+                s.logs.set_deletions(T, deletions.clone());
+            }
+            Op::Delete {
+                stream,
+                from,
+                to,
+                needle,
+            } => {
+                let d = Deletion {
+                    matchers: vec![Matcher::equal("app", format!("a{stream}"))],
+                    from: *from,
+                    to: *to,
+                    test: (!needle.is_empty()).then(|| contains(needle)),
+                };
+                all.retain(|e| e.0 != *stream || !d.deletes(e.1, &e.2));
+                deletions.push(d);
+                s.logs.set_deletions(T, deletions.clone());
+            }
+            Op::Purge => {
+                s.logs.purge(T).expect("purged");
+            }
+            Op::Read {
+                from,
+                to,
+                needle,
+                forward,
+            } => {
+                let options = ScanOptions {
+                    direction: if *forward {
+                        Direction::Forward
+                    } else {
+                        Direction::Backward
+                    },
+                    test: (!needle.is_empty()).then(|| contains(needle)),
+                    metadata: true,
+                    ..ScanOptions::default()
+                };
+                let want: Vec<Entry> = all
+                    .iter()
+                    .filter(|e| (*from..*to).contains(&e.1))
+                    .filter(|e| memchr::memmem::find(&e.2, needle).is_some())
+                    .cloned()
+                    .collect();
+                assert_eq!(read(&s, *from, *to, &options), want);
+            }
+        }
+    }
+    assert_eq!(s.logs.verify(), Vec::<String>::new());
+    let options = ScanOptions {
+        metadata: true,
+        ..ScanOptions::default()
+    };
+    let all: Vec<Entry> = all.into_iter().collect();
+    assert_eq!(read(&s, i64::MIN, i64::MAX, &options), all);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lives_equal_a_list(ops in prop::collection::vec(op(), 1..30)) {
+        check_life(&ops);
+    }
+
+    #[test]
+    fn records_and_footers_read_anything(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        drop(record::decode(&bytes));
+        let fs = SimFs::new();
+        let path = Path::new("/p.sxl");
+        fs.tamper(path, bytes);
+        assert!(part::Part::open(&fs, path).is_err());
+    }
+}
+
+#[test]
+fn many_small_parts_become_one() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let mut want = Vec::new();
+    for i in 0..20i64 {
+        let e = vec![((i % 3) as u8, i / 2, format!("line {i}").into_bytes(), 0)];
+        push(&s, &e);
+        want.extend(e);
+        s.logs.flush().expect("flushed");
+    }
+    assert!(s.logs.stats().parts < 8, "{:?}", s.logs.stats());
+    want.sort();
+    assert_eq!(read(&s, 0, 100, &ScanOptions::default()), want);
+}
+
+#[test]
+fn every_flipped_byte_of_a_part_is_noticed() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let entries: Vec<Entry> = (0..60i64)
+        .map(|i| {
+            (
+                (i % 3) as u8,
+                i,
+                format!("some line {i}").into_bytes(),
+                (i % 2) as u8,
+            )
+        })
+        .collect();
+    push(&s, &entries);
+    s.close().expect("closed");
+    let (path, bytes) = fs
+        .files()
+        .into_iter()
+        .find(|f| f.0.extension().is_some_and(|e| e == "sxl"))
+        .expect("a part");
+    let options = ScanOptions {
+        metadata: true,
+        ..ScanOptions::default()
+    };
+    let mut want = entries.clone();
+    want.sort();
+    let check = |bad: Vec<u8>, what: &str| {
+        let copy = Arc::new(fs.kill());
+        copy.tamper(&path, bad);
+        let opts = DbOptions {
+            fs: Arc::clone(&copy) as Arc<dyn Fs>,
+            background: false,
+            ..DbOptions::default()
+        };
+        let wal = WalOptions {
+            commit_thread: false,
+            ..WalOptions::default()
+        };
+        let again = Db::open(Path::new("/s"), opts, wal);
+        // A later version is refused.
+        let Ok(db) = again else { return };
+        let noticed = db.recovery().corruptions() > 0 || !db.verify().is_empty();
+        if !noticed {
+            let sel = db.select(T, &[], i64::MIN, i64::MAX);
+            let mut n = 0;
+            sel.scan(&options, &mut |b| {
+                n += b.len();
+                ControlFlow::Continue(())
+            })
+            .expect("read");
+            assert_eq!(n, want.len(), "{what} was not noticed");
+        }
+    };
+    for at in 0..bytes.len() {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1 << (at % 8);
+        check(bad, &format!("a flip of byte {at}"));
+        check(bytes[..at].to_vec(), &format!("a cut at {at}"));
+    }
+}
