@@ -1,6 +1,6 @@
 //! Start, reload, stop.
 
-use crate::support::{Server, TempDir};
+use crate::support::{Server, TempDir, wait};
 
 #[test]
 fn health_and_readiness_are_plain_words() {
@@ -68,11 +68,7 @@ fn reload_takes_the_new_file_or_keeps_the_old_one() {
     s.dir
         .write("prometheus.yml", "global: {scrape_interval: 8s}");
     s.signal("HUP");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while interval() != "scrape_interval: 8s" {
-        assert!(std::time::Instant::now() < deadline, "{:?}", s.log());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait("the reload", || interval() == "scrape_interval: 8s");
     assert_eq!(
         s.get("/api/v1/notifications")
             .data()
@@ -118,16 +114,9 @@ fn changed_files_are_noticed_when_asked_for() {
     ]);
     s.dir
         .write("prometheus.yml", "global: {scrape_interval: 3s}");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    loop {
+    wait("the reload", || {
         let yaml = s.get("/api/v1/status/config").data()["yaml"].clone();
-        if yaml
-            .as_str()
+        yaml.as_str()
             .is_some_and(|y| y.contains("scrape_interval: 3s"))
-        {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "{:?}", s.log());
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    });
 }

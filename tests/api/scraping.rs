@@ -1,45 +1,15 @@
 //! From a target to an answer.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use crate::support::{Server, target, wait};
 
 const EXPOSED: &str =
     "# HELP answers Answers given.\n# TYPE answers counter\nanswers{x=\"1\"} 42\n";
 
-/// A target that always exposes the same; gives its address.
-fn target() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            drop(stream.read(&mut [0; 4096]));
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{EXPOSED}",
-                EXPOSED.len()
-            );
-            drop(stream.write_all(answer.as_bytes()));
-        }
-    });
-    address
-}
-
-fn wait(what: &str, s: &Server, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}: {:?}", s.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn targets_are_scraped_shown_and_described() {
-    let address = target();
+    let address = target::serve(EXPOSED);
     let yaml = format!(
         "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: j\n  static_configs:\n  \
          - {{targets: ['{address}', '127.0.0.1:9'], labels: {{zone: a}}}}\n  relabel_configs:\n  \
@@ -47,7 +17,7 @@ fn targets_are_scraped_shown_and_described() {
     );
     let s = Server::with_config(&yaml, &[]);
     let ask = |q: &str| s.query("/api/v1/query", &[("query", q)]).data()["result"].clone();
-    wait("a sample", &s, || ask("answers") != json!([]));
+    wait("a sample", || ask("answers") != json!([]));
     let answers = ask("answers");
     assert_eq!(
         answers[0]["metric"],
@@ -97,7 +67,7 @@ fn targets_are_scraped_shown_and_described() {
     assert_eq!(steps["steps"][0]["keep"], false);
     s.dir.write("prometheus.yml", "");
     s.signal("HUP");
-    wait("the target's end", &s, || {
+    wait("the target's end", || {
         s.get("/api/v1/targets").data()["activeTargets"] == json!([])
     });
 }

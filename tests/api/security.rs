@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 
-use crate::support::{Server, TempDir};
+use crate::support::{PATIENCE, Server, TempDir};
 
 fn basic(user: &str, password: &str) -> String {
     let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -141,13 +141,13 @@ fn slow_clients_are_cut_off() {
         b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc",
     ] {
         let mut c = TcpStream::connect(&s.address).expect("connected");
-        c.set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a timeout");
+        c.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         c.write_all(start).expect("sent");
-        let began = std::time::Instant::now();
-        let mut all = Vec::new();
-        drop(c.read_to_end(&mut all));
-        assert!(began.elapsed() < Duration::from_secs(8), "still open");
+        // An end, with an answer or without; only the patience running out is an error here.
+        match c.read_to_end(&mut Vec::new()) {
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("still open"),
+            _ => {}
+        }
     }
     assert_eq!(s.get("/-/ready").status, 200);
 }
@@ -158,7 +158,7 @@ fn connections_beyond_the_limit_wait() {
     let held: Vec<TcpStream> = (0..2)
         .map(|_| TcpStream::connect(&s.address).expect("connected"))
         .collect();
-    std::thread::sleep(Duration::from_millis(100));
+    // Connections are accepted in their order: the third one is behind these two.
     let mut third = TcpStream::connect(&s.address).expect("queued by the system");
     third
         .set_read_timeout(Some(Duration::from_millis(300)))
@@ -171,9 +171,7 @@ fn connections_beyond_the_limit_wait() {
         "answered beyond the limit"
     );
     drop(held);
-    third
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a timeout");
+    third.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let n = third.read(&mut [0; 64]).expect("an answer");
     assert!(n > 0);
 }

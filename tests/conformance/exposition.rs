@@ -6,8 +6,10 @@
 //! below `../shared` beside the repository. Without a corpus the test says so and passes, except
 //! in CI.
 
+#[path = "../support/shared.rs"]
+mod shared;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use shared::shared;
 
 use super::{Appender, Health, Scraper};
 use crate::config::prometheus::PrometheusConfig;
@@ -82,23 +86,9 @@ impl Appender for Store {
 }
 
 fn corpus() -> Option<Corpus> {
-    let root = std::env::var_os("SEXTANT_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join("conformance/http-api/exposition-cases.json");
-    match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice(&text).expect("the corpus is JSON")),
-        Err(_) => {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "no corpus at {}",
-                path.display()
-            );
-            println!("skipped: no corpus at {}", path.display());
-            None
-        }
-    }
+    let path = shared("conformance/http-api/exposition-cases.json")?;
+    let text = std::fs::read(path).expect("a readable corpus");
+    Some(serde_json::from_slice(&text).expect("the corpus is JSON"))
 }
 
 async fn answer(mut s: TcpStream, cases: Arc<Vec<Case>>) -> std::io::Result<()> {
@@ -182,7 +172,7 @@ async fn the_corpus_is_scraped_as_by_the_reference_server() {
         ]),
     });
     scraper.update("j", groups.collect());
-    for _ in 0..200 {
+    for _ in 0..2400 {
         let targets = scraper.targets();
         assert_eq!(targets.len(), cases.len());
         if targets.iter().all(|t| t.health != Health::Unknown) {

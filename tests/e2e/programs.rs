@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use engine::model::{LabelsSource, WriteBatch};
 use engine::wire::inflate::compress_snappy;
@@ -11,6 +10,7 @@ use engine::wire::proto::{Reader, Writer};
 use engine::wire::remote_write::{Limits, v1};
 
 use crate::support::client::Request;
+use crate::support::wait;
 
 /// A child that is killed when dropped.
 pub(crate) struct Program(Child);
@@ -54,16 +54,10 @@ pub(crate) fn free_port() -> u16 {
 
 /// Waits until `path` of the server at `address` answers 200.
 pub(crate) fn wait_for(address: &str, path: &str) {
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
-        if std::net::TcpStream::connect(address).is_ok()
+    wait(&format!("200 of {address}{path}"), || {
+        std::net::TcpStream::connect(address).is_ok()
             && Request::new(address, "GET", path).send().status == 200
-        {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{address}{path} does not answer 200");
+    });
 }
 
 pub(crate) fn seconds() -> u64 {
@@ -76,8 +70,8 @@ pub(crate) fn seconds() -> u64 {
 /// All samples by labels: time and bits.
 pub(crate) type Samples = BTreeMap<String, Vec<(i64, u64)>>;
 
-/// Reads all float samples in `[from, to]` by remote read.
-pub(crate) fn read(address: &str, from: i64, to: i64) -> Samples {
+/// Reads the float samples of metrics whose name matches `name`, in `[from, to]`, by remote read.
+pub(crate) fn read(address: &str, name: &str, from: i64, to: i64) -> Samples {
     let mut request = Vec::new();
     Writer::new(&mut request).message(1, |q| {
         q.uint_or_skip(1, from as u64);
@@ -85,7 +79,7 @@ pub(crate) fn read(address: &str, from: i64, to: i64) -> Samples {
         q.message(3, |m| {
             m.uint_or_skip(1, 2);
             m.string_or_skip(2, "__name__");
-            m.string_or_skip(3, ".+");
+            m.string_or_skip(3, name);
         });
     });
     let mut body = Vec::new();

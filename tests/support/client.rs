@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// A request in the making.
 pub(crate) struct Request {
@@ -59,7 +58,7 @@ impl Request {
     pub(crate) fn send(self) -> Answer {
         let mut stream = TcpStream::connect(&self.address).expect("a listening server");
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(super::PATIENCE))
             .expect("a timeout");
         let mut head = format!(
             "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",

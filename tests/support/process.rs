@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::client::Request;
-
-/// How long a server may take to listen and to be ready.
-const START: Duration = Duration::from_secs(30);
+use super::{PATIENCE, until};
 
 /// Milliseconds since the epoch.
 pub(crate) fn now_ms() -> i64 {
@@ -132,7 +130,7 @@ impl Server {
                 kept.lock().expect("the log").push(line);
             }
         });
-        let address = address.recv_timeout(START).unwrap_or_else(|_| {
+        let address = address.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             drop(child.kill());
             panic!("no listener: {:?}", log.lock().expect("the log"))
         });
@@ -151,14 +149,15 @@ impl Server {
 
     /// Waits until it answers `status` on `path`.
     pub(crate) fn wait_for(&self, path: &str, status: u16) {
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
-            if self.get(path).status == status {
-                return;
-            }
+        let deadline = Instant::now() + PATIENCE;
+        while self.get(path).status != status {
+            assert!(
+                Instant::now() < deadline,
+                "{path} never answered {status}: {:?}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("not ready: {:?}", self.log());
     }
 
     /// Lines it has logged.
@@ -202,16 +201,12 @@ impl Server {
         (code, dir)
     }
 
-    /// Waits for its end, at most a minute.
+    /// Waits for its end.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the server did not end: {:?}", self.log());
+        let status = until("the server's end", || {
+            self.child.try_wait().expect("a child")
+        });
+        status.code()
     }
 }
 

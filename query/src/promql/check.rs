@@ -155,20 +155,17 @@ fn call(c: &mut Call) -> Result<(), Problem> {
             format!("expected {how}{n} argument(s) in call to {name}, got {given}"),
         ))
     };
-    if c.func.variadic == 0 {
-        if given != declared {
-            return wrong("", declared);
-        }
-    } else {
-        let least = declared.saturating_sub(1);
-        if given < least {
-            return wrong("at least ", least);
-        }
-        if let Ok(extra) = usize::try_from(c.func.variadic)
-            && given > least + extra
-        {
-            return wrong("at most ", least + extra);
-        }
+    let (least, most) = (c.func.args_min(), c.func.args_max());
+    if most == Some(least) && given != least {
+        return wrong("", least);
+    }
+    if given < least {
+        return wrong("at least ", least);
+    }
+    if let Some(most) = most
+        && given > most
+    {
+        return wrong("at most ", most);
     }
     let context = format!("call to function {name}");
     if c.func.name == "info"

@@ -3,6 +3,7 @@
 use super::ast::{
     DurationArg, DurationExpr, Expr, Matching, StartOrEnd, ValueType, VectorSelector,
 };
+use super::functions::Arity;
 use crate::text::float;
 
 /// A value of a JSON document.
@@ -37,6 +38,15 @@ fn strings(list: &[String]) -> Json {
     Json::List(list.iter().map(|s| text(s)).collect())
 }
 
+/// How the API writes an arity: 0 for none optional, -1 for no limit.
+fn variadic(arity: Arity) -> i64 {
+    match arity {
+        Arity::Fixed => 0,
+        Arity::UpTo(n) => i64::try_from(n).unwrap_or(i64::MAX),
+        Arity::AnyNumber => -1,
+    }
+}
+
 /// The tree of `expr`.
 #[must_use]
 pub fn tree(expr: &Expr) -> Json {
@@ -67,7 +77,7 @@ pub fn tree(expr: &Expr) -> Json {
             let func = object(vec![
                 ("name", text(c.func.name)),
                 ("argTypes", Json::List(types)),
-                ("variadic", Json::Int(i64::from(c.func.variadic))),
+                ("variadic", Json::Int(variadic(c.func.arity))),
                 ("returnType", text(c.func.returns.name())),
             ]);
             object(vec![

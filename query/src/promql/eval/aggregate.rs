@@ -9,10 +9,10 @@ use engine::model::{Labels, METRIC_NAME};
 use hashbrown::HashMap;
 
 use super::EResult;
-use super::context::{Collisions, Context, merge_same_labels};
+use super::context::{Context, merge_same_labels};
 use super::plan::AggNode;
 use super::series::{Grid, Scalar, Series};
-use super::stream::{Dup, Item};
+use super::stream::Item;
 use crate::promql::ast::AggOp;
 use crate::text::quote::{is_label_name, quote};
 use fold::Fold;
@@ -94,13 +94,8 @@ impl Context<'_> {
         };
         let mut groups = Groups::new(a);
         let mut folds: Vec<Fold> = Vec::new();
-        let mut collisions = Collisions::default();
         let mut held = 0usize;
-        self.stream(&a.expr, grid, &mut |item: Item<'_>| {
-            if item.stripped && item.dup != Dup::Never {
-                let disjoint = item.dup == Dup::Overlap;
-                collisions.see(item.owned_labels(), &item.steps.present(), disjoint)?;
-            }
+        self.stream_unique(&a.expr, grid, &mut |item: Item<'_>| {
             let g = groups.find(item.visible_labels());
             if g == folds.len() {
                 folds.push(Fold::new(a.op, grid.n));

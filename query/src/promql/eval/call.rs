@@ -127,7 +127,7 @@ impl Context<'_> {
 
     fn absent(&self, c: &CallNode, grid: &Grid) -> EResult<Vec<Series>> {
         let mut seen = super::series::Mask::empty(grid.n);
-        self.stream(self.arg(c, 0)?, grid, &mut |item| {
+        self.stream_unique(self.arg(c, 0)?, grid, &mut |item| {
             seen.or(&item.steps.present());
             Ok(())
         })?;

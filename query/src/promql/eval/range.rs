@@ -53,7 +53,6 @@ impl Context<'_> {
                 _ => params.push(self.scalar(a, grid)?),
             }
         }
-        self.check_factors(func, &params, grid)?;
         let mut call = RangeCall {
             func,
             node: c,
@@ -126,23 +125,6 @@ impl Context<'_> {
             }
             _ => Err(QueryError::Execution("expected a range vector".to_owned())),
         }
-    }
-
-    fn check_factors(&self, func: RangeFn, params: &[Scalar], grid: &Grid) -> EResult<()> {
-        if func != RangeFn::DoubleExponential {
-            return Ok(());
-        }
-        for (p, (name, short)) in params.iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
-            for k in 0..grid.n {
-                let v = p.at(k);
-                if v <= 0.0 || v >= 1.0 {
-                    let text =
-                        format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {v:.6}");
-                    return Err(QueryError::Execution(text));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Evaluates one series and hands the result on if there is one.
@@ -290,6 +272,7 @@ impl Context<'_> {
                         start,
                         end,
                     };
+                    check_factors(func, &p)?;
                     if let Some(p) = func.window(&window, env, &p) {
                         steps.put(k, p);
                     }
@@ -348,6 +331,7 @@ impl Context<'_> {
                 start,
                 end,
             };
+            check_factors(call.func, &p)?;
             if let Some(p) = call.func.window(&window, env, &p) {
                 steps.put(k, p);
             }
@@ -534,4 +518,18 @@ impl SubColumn {
             histograms: &self.hists,
         }
     }
+}
+
+/// The factors of `double_exponential_smoothing` at a step that has something to smooth.
+fn check_factors(func: RangeFn, params: &[f64]) -> EResult<()> {
+    if func != RangeFn::DoubleExponential {
+        return Ok(());
+    }
+    for (v, (name, short)) in params.iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
+        if *v <= 0.0 || *v >= 1.0 {
+            let text = format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {v:.6}");
+            return Err(QueryError::Execution(text));
+        }
+    }
+    Ok(())
 }

@@ -94,9 +94,7 @@ impl Context<'_> {
                 negative: false,
                 expr,
             } => self.stream(expr, grid, sink),
-            Node::Unary { expr, .. } => {
-                self.stream(expr, grid, &mut |item| self.apply(&Op::Negate, item, sink))
-            }
+            Node::Unary { expr, .. } => self.stream_op(&Op::Negate, expr, grid, sink),
             Node::Binary(b) if streams_binary(b) => self.stream_binary(b, grid, sink),
             _ => self.push_evaluated(node, grid, sink),
         }
@@ -111,8 +109,7 @@ impl Context<'_> {
             .iter()
             .map(|p| self.scalar(p, grid))
             .collect::<EResult<Vec<_>>>()?;
-        let op = Op::Math(f, params);
-        self.stream(arg, grid, &mut |item| self.apply(&op, item, sink))
+        self.stream_op(&Op::Math(f, params), arg, grid, sink)
     }
 
     /// A vector with a scalar, on either side.
@@ -129,7 +126,29 @@ impl Context<'_> {
             scalar,
             scalar_left,
         };
-        self.stream(vector, grid, &mut |item| self.apply(&op, item, sink))
+        self.stream_op(&op, vector, grid, sink)
+    }
+
+    /// Applies `op` to every series of `node`.
+    fn stream_op(&self, op: &Op<'_>, node: &Node, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
+        let mut each = |item: Item<'_>| self.apply(op, item, sink);
+        if matches!(op, Op::Negate) {
+            return self.stream(node, grid, &mut each);
+        }
+        self.stream_unique(node, grid, &mut each)
+    }
+
+    /// Like [`Self::stream`] for sinks that leave out samples or labels: label sets that are equal
+    /// because names were dropped are refused before that can hide it.
+    pub(super) fn stream_unique(&self, node: &Node, grid: &Grid, sink: Sink<'_>) -> EResult<()> {
+        let mut collisions = Collisions::default();
+        self.stream(node, grid, &mut |item| {
+            if item.stripped && item.dup != Dup::Never {
+                let disjoint = item.dup == Dup::Overlap;
+                collisions.see(item.owned_labels(), &item.steps.present(), disjoint)?;
+            }
+            sink(item)
+        })
     }
 
     fn push_evaluated(&self, node: &Node, grid: &Grid, sink: Sink<'_>) -> EResult<()> {

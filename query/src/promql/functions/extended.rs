@@ -51,48 +51,59 @@ pub(crate) fn interpolate(p0: (i64, f64), p1: (i64, f64), t: i64, counter: bool)
     from + (p1.1 - from) * (t - p0.0) as f64 / (p1.0 - p0.0) as f64
 }
 
-fn left_value(w: &Window<'_>, first: usize, smoothed: bool, counter: bool) -> f64 {
-    if smoothed && w.ts[first] < w.start && first + 1 < w.ts.len() {
-        let p = |i: usize| (w.ts[i], w.vals[i]);
-        return interpolate(p(first), p(first + 1), w.start, counter);
-    }
-    w.vals[first]
+/// The values of a window with its borders filled in: one exactly at the start, those strictly
+/// between, one exactly at the end.
+struct Path<'a> {
+    left: f64,
+    ts: &'a [i64],
+    inner: &'a [f64],
+    right: f64,
 }
 
-fn right_value(w: &Window<'_>, last: usize, smoothed: bool, counter: bool) -> f64 {
-    if smoothed && last > 0 && w.ts[last] > w.end {
-        let p = |i: usize| (w.ts[i], w.vals[i]);
-        return interpolate(p(last - 1), p(last), w.end, counter);
+impl<'a> Path<'a> {
+    /// `None` when no sample decides the borders.
+    fn of(w: &Window<'a>, smoothed: bool, counter: bool) -> Option<Self> {
+        let (first, last) = borders(|i| w.ts[i], w.vals.len(), w, smoothed)?;
+        let sample = |i: usize| Some((*w.ts.get(i)?, *w.vals.get(i)?));
+        let (before, after) = (sample(first)?, sample(last)?);
+        let on_line = |a, b, t| smoothed.then(|| interpolate(a, b, t, counter));
+        let left = sample(first + 1)
+            .filter(|_| before.0 < w.start)
+            .and_then(|next| on_line(before, next, w.start));
+        let right = last
+            .checked_sub(1)
+            .and_then(sample)
+            .filter(|_| after.0 > w.end)
+            .and_then(|previous| on_line(previous, after, w.end));
+        let from = first + usize::from(before.0 <= w.start);
+        let to = (last + usize::from(after.0 < w.end)).max(from);
+        Some(Self {
+            left: left.unwrap_or(before.1),
+            ts: w.ts.get(from..to).unwrap_or(&[]),
+            inner: w.vals.get(from..to).unwrap_or(&[]),
+            right: right.unwrap_or(after.1),
+        })
     }
-    w.vals[last]
+
+    /// What a counter lost in resets on its way from border to border.
+    fn lost_in_resets(&self) -> impl Iterator<Item = f64> + '_ {
+        let values = || self.inner.iter().copied().chain([self.right]);
+        std::iter::once(self.left)
+            .chain(values())
+            .zip(values())
+            .filter(|(before, after)| after < before)
+            .map(|(before, _)| before)
+    }
 }
 
 fn floats(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
-    let smoothed = env.smoothed;
-    let (first, last) = borders(|i| w.ts[i], w.vals.len(), w, smoothed)?;
-    if smoothed && w.ts[first] > w.end {
+    if env.smoothed && w.ts.first().is_some_and(|t| *t > w.end) {
         return None;
     }
-    let left = left_value(w, first, smoothed, kind.counter);
-    let right = right_value(w, last, smoothed, kind.counter);
-    let mut v = right - left;
+    let path = Path::of(w, env.smoothed, kind.counter)?;
+    let mut v = path.right - path.left;
     if kind.counter {
-        let from = first + usize::from(w.ts[first] <= w.start);
-        let to = last + usize::from(w.ts[last] < w.end);
-        let mut before = left;
-        for x in w
-            .vals
-            .get(from..to)
-            .unwrap_or(&[])
-            .iter()
-            .copied()
-            .chain([right])
-        {
-            if x < before {
-                v += before;
-            }
-            before = x;
-        }
+        v = path.lost_in_resets().fold(v, |v, lost| v + lost);
     }
     if kind.per_second {
         v /= w.range_seconds();
@@ -103,15 +114,13 @@ fn floats(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
 /// The points of a range selector with border values in place, as a query for the bare range
 /// returns them.
 pub(crate) fn border_points(w: &Window<'_>, smoothed: bool) -> Vec<(i64, f64)> {
-    let Some((first, last)) = borders(|i| w.ts[i], w.vals.len(), w, smoothed) else {
+    let Some(path) = Path::of(w, smoothed, false) else {
         return Vec::new();
     };
-    let from = first + usize::from(w.ts[first] <= w.start);
-    let to = last + usize::from(w.ts[last] < w.end);
-    let inner = (from..to.max(from)).map(|i| (w.ts[i], w.vals[i]));
-    std::iter::once((w.start, left_value(w, first, smoothed, false)))
+    let inner = path.ts.iter().copied().zip(path.inner.iter().copied());
+    std::iter::once((w.start, path.left))
         .chain(inner)
-        .chain([(w.end, right_value(w, last, smoothed, false))])
+        .chain([(w.end, path.right)])
         .collect()
 }
 

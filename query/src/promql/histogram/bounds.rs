@@ -1,9 +1,39 @@
 //! Bucket bounds and iteration over all buckets of a histogram.
+//!
+//! Owns: where the buckets of every schema end, their order, how observations are taken to be
+//! spread inside one.
+//! Knows nothing of: quantiles, arithmetic, spans as such.
+//!
+//! Bounds of an exponential schema are the powers of `2^(2^-schema)`. They are part of every
+//! answer that prints a bucket, so they have to be equal to the last bit to those of Prometheus
+//! and its client libraries, which are not the correctly rounded powers: they come from one
+//! refinement after the other, see [`MANTISSAS`].
+
+use std::sync::LazyLock;
 
 use engine::model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram};
 
-use super::bounds_table::MANTISSAS;
 use super::{pairs, uses_custom_buckets};
+
+/// Finest exponential schema.
+const SCHEMA_MAX: i32 = 8;
+
+/// Bounds of [`SCHEMA_MAX`] in `[0.5, 1)`; coarser schemas use every second, fourth, ... entry.
+///
+/// A schema keeps the bounds of the next coarser one and puts one more after each: that bound
+/// times the schema's growth factor, rounded once. The factors are repeated square roots of two,
+/// but for the first, which upstream has one unit in the last place too low; every bound above
+/// `sqrt(0.5)` inherits that. No bound is further than four units from the exact power.
+static MANTISSAS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let mut bounds = vec![0.5];
+    let mut root = 2f64;
+    for schema in 1..=SCHEMA_MAX {
+        root = root.sqrt();
+        let factor = if schema == 1 { root.next_down() } else { root };
+        bounds = bounds.iter().flat_map(|b| [*b, b * factor]).collect();
+    }
+    bounds
+});
 
 /// One bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,21 +52,53 @@ pub struct Bucket {
     pub index: i32,
 }
 
+/// How observations are taken to be spread inside a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spread {
+    /// Evenly: zero buckets and custom buckets.
+    Linear,
+    /// Evenly on a logarithmic scale: exponential buckets.
+    Logarithmic,
+}
+
 impl Bucket {
-    /// Share of the bucket below `v` (which is inside), on a linear or a logarithmic scale.
-    pub(super) fn fraction_below(&self, v: f64, linear: bool) -> f64 {
-        if linear {
+    /// The spread of this bucket in a histogram with or without custom bounds.
+    pub(super) fn spread(&self, custom: bool) -> Spread {
+        if custom || (self.lower <= 0.0 && self.upper >= 0.0) {
+            Spread::Linear
+        } else {
+            Spread::Logarithmic
+        }
+    }
+
+    /// Distance of the bounds from 0 in powers of two.
+    fn logs(&self) -> (f64, f64) {
+        (self.lower.abs().log2(), self.upper.abs().log2())
+    }
+
+    /// Share of the bucket below `v`, which is inside.
+    pub(super) fn share_below(&self, v: f64, spread: Spread) -> f64 {
+        if spread == Spread::Linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let (low, high, at) = (
-            self.lower.abs().log2(),
-            self.upper.abs().log2(),
-            v.abs().log2(),
-        );
+        let ((low, high), at) = (self.logs(), v.abs().log2());
         if v > 0.0 {
             (at - low) / (high - low)
         } else {
             1.0 - (at - high) / (low - high)
+        }
+    }
+
+    /// The value below which `share` of the bucket lies: the inverse of [`Self::share_below`].
+    pub(super) fn value_at(&self, share: f64, spread: Spread) -> f64 {
+        if spread == Spread::Linear {
+            return self.lower + (self.upper - self.lower) * share;
+        }
+        let (low, high) = self.logs();
+        if self.lower > 0.0 {
+            (low + (high - low) * share).exp2()
+        } else {
+            -(high + (low - high) * (1.0 - share)).exp2()
         }
     }
 }
@@ -66,9 +128,9 @@ pub fn upper_bound(index: i32, schema: i32) -> f64 {
             scale(1.0, exponent)
         };
     }
-    let schema = schema.min(8);
+    let schema = schema.min(SCHEMA_MAX);
     let fraction = index & ((1 << schema) - 1);
-    let mantissa = usize::try_from(fraction << (8 - schema))
+    let mantissa = usize::try_from(fraction << (SCHEMA_MAX - schema))
         .ok()
         .and_then(|i| MANTISSAS.get(i));
     let mantissa = mantissa.copied().unwrap_or(0.5);

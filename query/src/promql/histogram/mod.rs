@@ -8,7 +8,6 @@
 
 mod add;
 mod bounds;
-mod bounds_table;
 mod classic;
 mod custom;
 mod quantile;

@@ -130,3 +130,69 @@ fn bounds_follow_powers_of_two() {
     assert_eq!(upper_bound(1024, 0), f64::MAX);
     assert_eq!(upper_bound(-1074, 0), 5e-324);
 }
+
+/// Little-endian product of two big numbers.
+fn product(a: &[u32], b: &[u32]) -> Vec<u32> {
+    let mut out = vec![0u32; a.len() + b.len()];
+    for (i, x) in a.iter().enumerate() {
+        let mut carry = 0u64;
+        for (j, y) in b.iter().enumerate() {
+            let sum = u64::from(out[i + j]) + u64::from(*x) * u64::from(*y) + carry;
+            out[i + j] = sum as u32;
+            carry = sum >> 32;
+        }
+        out[i + b.len()] = carry as u32;
+    }
+    out
+}
+
+/// Whether `mantissa / 2^53` is below `2^(i/256 - 1)`, in whole numbers: the 256th power of both
+/// sides. A tie is neither below nor above, and does not happen but for `i = 0`.
+fn is_below_the_power(mantissa: u64, i: usize) -> bool {
+    let mut power = vec![mantissa as u32, (mantissa >> 32) as u32];
+    for _ in 0..8 {
+        power = product(&power, &power);
+    }
+    // mantissa^256 < 2^(53 * 256 - 256 + i), that is, it has no more bits than the exponent.
+    let bits = 32 * power.iter().rposition(|w| *w != 0).map_or(0, |w| w + 1)
+        - power
+            .iter()
+            .rev()
+            .find(|w| **w != 0)
+            .map_or(0, |w| w.leading_zeros() as usize);
+    bits <= 52 * 256 + i
+}
+
+#[test]
+fn bounds_are_the_powers_up_to_four_units_in_the_last_place() {
+    let mut exact = 0;
+    for i in 0..256 {
+        let bound = upper_bound(i, 8);
+        let mantissa = bound.to_bits() & ((1 << 52) - 1) | 1 << 52;
+        let i = i as usize;
+        // Mantissas of 53 bits stand for [1, 2); the power for [0.5, 1).
+        assert!(is_below_the_power(mantissa - 5, i), "bound {i} is too high");
+        assert!(!is_below_the_power(mantissa + 5, i), "bound {i} is too low");
+        exact += usize::from(
+            is_below_the_power(mantissa, i) && !is_below_the_power(mantissa + 1, i)
+                || !is_below_the_power(mantissa, i) && is_below_the_power(mantissa - 1, i),
+        );
+        assert!(upper_bound(i as i32 + 1, 8) > bound);
+    }
+    assert!(exact > 100, "{exact} bounds next to the exact power");
+}
+
+#[test]
+fn a_coarser_schema_has_the_bounds_of_the_finer_ones() {
+    for schema in -4..8 {
+        for index in -30..30 {
+            assert_eq!(
+                upper_bound(index, schema),
+                upper_bound(2 * index, schema + 1)
+            );
+        }
+    }
+    // What upstream's answers print, one unit below the correctly rounded root.
+    assert_eq!(upper_bound(1, 1), 2f64.sqrt().next_down());
+    assert_eq!(upper_bound(1, 2), 2f64.sqrt().sqrt());
+}

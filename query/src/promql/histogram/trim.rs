@@ -2,7 +2,7 @@
 
 use engine::model::FloatHistogram;
 
-use super::bounds::{Bucket, negative, positive};
+use super::bounds::{Bucket, Spread, negative, positive};
 use super::{compact, uses_custom_buckets};
 
 /// Keeps the observations below (`upper`) or above `at`. Count and sum are estimated from the
@@ -92,7 +92,12 @@ fn cut(b: &Bucket, at: f64, upper: bool, is_positive: bool, custom: bool) -> (f6
     } else if at >= b.upper {
         b.count
     } else {
-        b.count * b.fraction_below(at, custom)
+        let spread = if custom {
+            Spread::Linear
+        } else {
+            Spread::Logarithmic
+        };
+        b.count * b.share_below(at, spread)
     };
     if upper {
         (below, midpoint(b.lower, at, is_positive, custom))
@@ -101,35 +106,23 @@ fn cut(b: &Bucket, at: f64, upper: bool, is_positive: bool, custom: bool) -> (f6
     }
 }
 
-/// A bucket without a finite bound on one side has no shape to interpolate in; a first bucket
+/// Count that stays of a bucket without a bound on one side, which `at` divides, and where it is
+/// taken to be. Such a bucket has no shape to interpolate in, with one exception: a first bucket
 /// with a positive bound is taken to start at 0.
 fn cut_endless(b: &Bucket, at: f64, upper: bool) -> (f64, f64) {
-    let finite = |v: f64| if v.is_infinite() { 0.0 } else { v };
-    if b.lower == f64::NEG_INFINITY {
-        let bounded = b.upper != f64::INFINITY;
-        if upper {
-            return if at >= b.upper {
-                (b.count, 0.0)
-            } else if at > 0.0 && b.upper > 0.0 && bounded {
-                (b.count * at / b.upper, at / 2.0)
-            } else if b.upper <= 0.0 {
-                (b.count, at)
-            } else {
-                (0.0, finite(b.upper))
-            };
-        }
-        return if at <= b.lower {
-            (b.count, 0.0)
-        } else if at >= 0.0 && b.upper > at && bounded {
-            (b.count * (1.0 - at / b.upper), (at + b.upper) / 2.0)
-        } else {
-            (0.0, finite(b.upper))
-        };
+    let (all, none) = ((b.count, at), (0.0, 0.0));
+    if b.lower != f64::NEG_INFINITY {
+        // Observations above the last bound may be anywhere: they stay with what is above.
+        return if upper { none } else { all };
     }
-    if !upper && at >= b.lower {
-        (b.count, at)
-    } else {
-        (0.0, finite(b.lower))
+    let starts_at_zero = b.upper > 0.0 && b.upper != f64::INFINITY;
+    match upper {
+        true if b.upper <= 0.0 => all,
+        true if starts_at_zero && at > 0.0 => (b.count * at / b.upper, at / 2.0),
+        false if starts_at_zero && at >= 0.0 => {
+            (b.count * (1.0 - at / b.upper), (at + b.upper) / 2.0)
+        }
+        _ => none,
     }
 }
 
