@@ -7,12 +7,17 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::io::DirLock;
 use crate::io::sim::SimFs;
 use crate::wal::{Record, WalOptions, open_shared};
 use crate::{logs, metrics, state};
 
+/// How often the state tables are looked at.
+const KEEP_EVERY: Duration = Duration::from_secs(2);
 /// Record kinds below this belong to metrics.
 const LOG_KINDS: u8 = 16;
 /// Record kinds from here to [`LOG_KINDS`] belong to lines, later ones to state tables.
@@ -35,6 +40,55 @@ pub struct Store {
     pub logs: Arc<logs::Db>,
     /// Metrics. Closed last: it records the clean end of the log.
     pub metrics: Arc<metrics::Db>,
+    keeper: Keeper,
+}
+
+/// The thread that keeps the state tables' share of the log short.
+#[derive(Default)]
+struct Keeper {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Keeper {
+    fn start(state: Arc<state::Tables>) -> io::Result<Self> {
+        let keeper = Self::default();
+        let stop = Arc::clone(&keeper.stop);
+        let thread = std::thread::Builder::new()
+            .name("state-maintenance".into())
+            .spawn(move || {
+                loop {
+                    {
+                        let mut stopped = stop.0.lock();
+                        if !*stopped {
+                            stop.1.wait_for(&mut stopped, KEEP_EVERY);
+                        }
+                        if *stopped {
+                            return;
+                        }
+                    }
+                    // A failure is counted by the tables and tried again the next time.
+                    drop(state.maintain());
+                }
+            })?;
+        *keeper.thread.lock() = Some(thread);
+        Ok(keeper)
+    }
+
+    fn stop(&self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+        if let Some(t) = self.thread.lock().take() {
+            // The thread has no panic of its own.
+            drop(t.join());
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl Store {
@@ -53,6 +107,7 @@ impl Store {
             None
         };
         let fs = Arc::clone(&opts.metrics.fs);
+        let background = opts.metrics.background;
         let opts_wal = opts.metrics.wal.clone();
         let log_opts = logs::DbOptions {
             fs: Arc::clone(&fs),
@@ -77,8 +132,15 @@ impl Store {
         let mut next = || handles.next().ok_or(crate::wal::WalError::Closed);
         let (for_metrics, for_logs, for_state) = (next()?, next()?, next()?);
         let metrics = Arc::new(metrics.finish(for_metrics, report, lock)?);
+        let state = Arc::new(tables.finish(for_state));
+        let keeper = if background {
+            Keeper::start(Arc::clone(&state)).map_err(failed)?
+        } else {
+            Keeper::default()
+        };
         Ok(Self {
-            state: Arc::new(tables.finish(for_state)),
+            keeper,
+            state,
             logs: Arc::new(lines.finish(for_logs).map_err(failed)?),
             metrics,
         })
@@ -115,6 +177,7 @@ impl Store {
     /// # Errors
     /// The first failure; the rest is closed all the same, and the next start replays the log.
     pub fn close(&self) -> Result<(), String> {
+        self.keeper.stop();
         let lines = self.logs.close().map_err(|e| e.to_string());
         let tables = self.state.close().map_err(|e| e.to_string());
         let metrics = self.metrics.close().map_err(|e| e.to_string());

@@ -44,6 +44,14 @@ pub fn verify(
             .and_then(|f| f.len())
             .unwrap_or_default()
     };
+    for (path, damage) in crate::logs::inspect(fs, dir)? {
+        let bytes = size(&path);
+        note(path, damage, bytes);
+    }
+    if let Some((path, damage)) = crate::state::inspect(fs, dir) {
+        let bytes = size(&path);
+        note(path, damage, bytes);
+    }
     let manifest = dir.join("MANIFEST");
     let (from, damage) = inspect::manifest(fs, dir);
     note(manifest.clone(), damage, size(&manifest));

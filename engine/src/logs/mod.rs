@@ -33,6 +33,7 @@ pub use api::{
 pub use batch::{PushBatch, Streams};
 pub use db::{Db, DbStats};
 pub use deletion::Deletion;
+pub(crate) use open::inspect;
 pub use open::{Opening, Recovery};
 pub use options::DbOptions;
 pub use scan::Reader;

@@ -216,6 +216,34 @@ pub(super) fn part_path(dir: &Path, name: &str) -> PathBuf {
     dir.join("logs").join("parts").join(format!("{name}.sxl"))
 }
 
+/// Checks manifest and parts without changing them.
+pub(crate) fn inspect(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(PathBuf, Option<String>)>> {
+    let logs = dir.join("logs");
+    if !fs.exists(&logs) {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::new();
+    let names = match Manifest::read(fs, &logs) {
+        Ok(None) => Vec::new(),
+        Ok(Some(m)) => {
+            out.push((logs.join(manifest::NAME), None));
+            m.parts
+        }
+        Err(e) => {
+            out.push((logs.join(manifest::NAME), Some(e.to_string())));
+            let all = fs.list(&logs.join("parts"))?.into_iter();
+            all.filter_map(|e| Some(e.name.strip_suffix(".sxl")?.to_owned()))
+                .collect()
+        }
+    };
+    for name in names {
+        let path = part_path(dir, &name);
+        let damage = Part::open(fs, &path).and_then(|p| p.verify()).err();
+        out.push((path, damage.map(|e| e.to_string())));
+    }
+    Ok(out)
+}
+
 fn quarantine(fs: &dyn Fs, dir: &Path, path: &Path) -> io::Result<()> {
     let q = dir.join("quarantine");
     fs.create_dir_all(&q)?;

@@ -33,6 +33,9 @@ use crate::model::{
 };
 use crate::wal::{LogHandle, Position, SyncMode, WalError, WalOptions, WalStats, open_shared};
 
+/// Log records of this kind and above belong to other stores.
+const OTHER_KINDS: u8 = 16;
+
 /// Blocks and the times from which heads answer (D1).
 #[derive(Default)]
 pub(super) struct View {
@@ -113,7 +116,9 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens or makes the store in `dir` with a log of its own and recovers what that holds.
+    /// Opens or makes the store in `dir` with a log of its own and recovers what that holds. When
+    /// other stores use the directory too, their share of the log stays as it is: a server opens
+    /// all of them, see [`crate::store::Store`].
     ///
     /// # Errors
     /// See [`OpenError`]. Damage in files is no error: see [`Db::recovery`].
@@ -125,16 +130,27 @@ impl Db {
         };
         let wal_opts = opts.wal.clone();
         let mut opening = Opening::start(dir, opts)?;
+        // A hold that nobody releases keeps what belongs to others.
+        let shared = ["logs", "state"]
+            .iter()
+            .any(|d| opening.fs().exists(&dir.join(d)));
+        let mut froms = vec![opening.wal_from()];
+        froms.extend(shared.then_some(Position(0)));
         let (mut handles, report) = open_shared(
             Arc::clone(opening.fs()),
             &dir.join("wal"),
-            &[opening.wal_from()],
+            &froms,
             WalOptions {
                 known_durable: opening.known_durable(),
                 ..wal_opts
             },
-            &mut |r| opening.replay(&r),
+            &mut |r| {
+                if r.kind < OTHER_KINDS {
+                    opening.replay(&r);
+                }
+            },
         )?;
+        handles.truncate(1);
         let handle = handles.pop().ok_or(WalError::Closed)?;
         opening.finish(handle, report, lock)
     }

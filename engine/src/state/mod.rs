@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -166,6 +167,7 @@ impl Opening {
             wal,
             state: Mutex::new(self.state),
             damaged: self.damaged,
+            failures: AtomicU64::new(0),
         }
     }
 }
@@ -177,6 +179,7 @@ pub struct Tables {
     wal: LogHandle,
     state: Mutex<State>,
     damaged: u64,
+    failures: AtomicU64,
 }
 
 impl Tables {
@@ -280,6 +283,12 @@ impl Tables {
         self.damaged
     }
 
+    /// Failed attempts to write the file.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// Writes the file when much changed, or when the log waits for it.
     ///
     /// # Errors
@@ -290,10 +299,14 @@ impl Tables {
             let s = self.state.lock();
             self.wal.own_bytes().wrapping_sub(s.written_at) > CHECKPOINT_BYTES
         };
-        if behind || much {
-            self.checkpoint()?;
+        if !behind && !much {
+            return Ok(());
         }
-        Ok(())
+        let written = self.checkpoint();
+        if written.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        written
     }
 
     /// Writes everything to `state/TABLES` and releases the log.
@@ -321,6 +334,20 @@ impl Tables {
         let dirty = self.state.lock().dirty;
         if dirty { self.checkpoint() } else { Ok(()) }
     }
+}
+
+/// Checks `state/TABLES` without changing it; `None` when there is none.
+pub(crate) fn inspect(fs: &dyn Fs, dir: &Path) -> Option<(PathBuf, Option<String>)> {
+    let path = dir.join("state").join("TABLES");
+    if !fs.exists(&path) {
+        return None;
+    }
+    let damage = match fs.read_all(&path, FILE_BYTES_MAX) {
+        Err(e) => Some(e.to_string()),
+        Ok(b) if read_file(&b).is_none() => Some("checksum does not match".to_owned()),
+        Ok(_) => None,
+    };
+    Some((path, damage))
 }
 
 fn put_change(out: &mut Vec<u8>, c: &Change<'_>) {

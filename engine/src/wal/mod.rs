@@ -22,7 +22,7 @@ mod writer;
 
 pub use commit::SyncMode;
 pub use frame::{FRAME_HEADER_BYTES, HEADER_BYTES, RECORD_BYTES_MAX, SEGMENT_BYTES};
-pub use replay::{Damage, Record, ReplayReport, inspect};
+pub use replay::{Damage, Record, ReplayProgress, ReplayReport, inspect};
 pub use shared::{LogHandle, open_shared};
 pub use writer::{Wal, WalError, WalOptions, WalStats};
 

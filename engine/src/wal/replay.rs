@@ -1,6 +1,7 @@
 //! Reading the log back: order, torn tails, rot.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Position;
 use super::frame::{
@@ -51,6 +52,17 @@ pub struct ReplayReport {
     pub segments: u64,
 }
 
+/// How far replay has come; segment numbers, readable while it runs.
+#[derive(Debug, Default)]
+pub struct ReplayProgress {
+    /// First segment that is replayed.
+    pub first: AtomicU64,
+    /// Last one.
+    pub last: AtomicU64,
+    /// The one being replayed.
+    pub current: AtomicU64,
+}
+
 pub(super) struct Replayed {
     pub(super) report: ReplayReport,
     /// Number and size of the segment files.
@@ -77,6 +89,7 @@ pub(super) fn replay(
     dir: &Path,
     from: Position,
     known_durable: Position,
+    progress: Option<&ReplayProgress>,
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<Replayed, WalError> {
     let (segments, recycled) = list(fs, dir)?;
@@ -94,7 +107,15 @@ pub(super) fn replay(
     }
     let end = torn.map(|i| &scan.holes[i]);
     let mut sizes = Vec::new();
+    if let (Some(p), Some(a), Some(b)) = (progress, segments.first(), segments.last()) {
+        p.first.store(a.number, Ordering::Relaxed);
+        p.current.store(a.number, Ordering::Relaxed);
+        p.last.store(b.number, Ordering::Relaxed);
+    }
     for (i, seg) in segments.iter().enumerate() {
+        if let Some(p) = progress {
+            p.current.store(seg.number, Ordering::Relaxed);
+        }
         match end {
             Some(h) if h.segment < i || (h.segment == i && h.start == 0) => {
                 let len = fs.open(&seg.path, OpenMode::Read)?.len()?;

@@ -14,7 +14,7 @@ use super::frame::{
     HEADER_BYTES, KIND_END, KIND_MARK, RECORD_BYTES_MAX, SEGMENT_BYTES, Salt, encode_frame,
     encode_header, frame_size,
 };
-use super::replay::{self, Record, ReplayReport};
+use super::replay::{self, Record, ReplayProgress, ReplayReport};
 use crate::io::{File, Fs, OpenMode, Rng, is_no_space};
 
 /// Why the log could not take or give back a record.
@@ -73,6 +73,8 @@ pub struct WalOptions {
     pub known_durable: Position,
     /// Positions handed out are after this, also when no segment is left.
     pub after: Position,
+    /// Told how far replay has come.
+    pub progress: Option<Arc<ReplayProgress>>,
 }
 
 impl Default for WalOptions {
@@ -84,6 +86,7 @@ impl Default for WalOptions {
             recycled_max: 1,
             known_durable: Position(0),
             after: Position(0),
+            progress: None,
         }
     }
 }
@@ -178,7 +181,10 @@ impl Wal {
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<(Self, ReplayReport), WalError> {
         fs.create_dir_all(dir)?;
-        let replayed = replay::replay(&*fs, dir, from, opts.known_durable, visit)?;
+        let replayed = {
+            let progress = opts.progress.as_deref();
+            replay::replay(&*fs, dir, from, opts.known_durable, progress, visit)?
+        };
         let last = replayed.segments.last().map_or(0, |s| s.0);
         let next_segment = last.max(from.segment()).max(opts.after.segment()) + 1;
         let end = Position::new(next_segment, 0);

@@ -8,6 +8,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use engine::metrics::Db;
 use engine::model::TenantId;
+use engine::store::Store;
+use engine::wal::ReplayProgress;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
@@ -100,8 +102,10 @@ pub(crate) type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 /// What handlers share.
 pub(crate) struct Api {
-    /// The metric store, once it is open.
-    db: ArcSwapOption<Db>,
+    /// The stores, once they are open.
+    store: ArcSwapOption<Store>,
+    /// How far reading the log at start has come.
+    pub(crate) replay: Arc<ReplayProgress>,
     /// What is scraped, once the store is open.
     scraper: ArcSwapOption<Scraper>,
     phase: AtomicU8,
@@ -146,7 +150,8 @@ impl Api {
         quit: watch::Sender<bool>,
     ) -> Self {
         Self {
-            db: ArcSwapOption::empty(),
+            store: ArcSwapOption::empty(),
+            replay: Arc::default(),
             scraper: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
@@ -166,9 +171,15 @@ impl Api {
         }
     }
 
-    /// The store, when it is open.
+    /// The stores, when they are open.
+    #[allow(dead_code)]
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        self.store.load_full()
+    }
+
+    /// The metric store, when it is open.
     pub(crate) fn db(&self) -> Option<Arc<Db>> {
-        self.db.load_full()
+        Some(Arc::clone(&self.store.load().as_ref()?.metrics))
     }
 
     /// What is scraped.
@@ -181,9 +192,9 @@ impl Api {
         self.scraper.store(Some(scraper));
     }
 
-    /// The store is open.
-    pub(crate) fn set_db(&self, db: Option<Arc<Db>>) {
-        self.db.store(db);
+    /// The stores are open, or about to be closed.
+    pub(crate) fn set_store(&self, store: Option<Arc<Store>>) {
+        self.store.store(store);
     }
 
     /// Whose data a request sees. Without multi-tenancy everybody's is the same.

@@ -142,7 +142,8 @@ async fn serve(plan: Plan) -> Exit {
     tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
     let storage = plan.storage.clone();
     let config = api.config.load_full();
-    let opening = tokio::task::spawn_blocking(move || store::open(&storage, &config));
+    let progress = api.replay.clone();
+    let opening = tokio::task::spawn_blocking(move || store::open(&storage, &config, progress));
     let opened = tokio::select! {
         o = opening => o,
         request = stop_request(&mut signals, &mut quit) => {
@@ -152,10 +153,10 @@ async fn serve(plan: Plan) -> Exit {
             return Exit::Ok;
         }
     };
-    let db = match opened {
-        Ok(Ok((db, took))) => {
+    let store = match opened {
+        Ok(Ok((store, took))) => {
             api.metrics.set(Gauge::ReplaySeconds, took.as_secs_f64());
-            Arc::new(db)
+            Arc::new(store)
         }
         Ok(Err(e)) => {
             tracing::error!(error = %e, "the store cannot be opened");
@@ -163,7 +164,8 @@ async fn serve(plan: Plan) -> Exit {
         }
         Err(_) => return Exit::Start,
     };
-    api.set_db(Some(db.clone()));
+    let db = store.metrics.clone();
+    api.set_store(Some(store.clone()));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());
     tasks.spawn("store settings", async move {
@@ -229,8 +231,9 @@ async fn serve(plan: Plan) -> Exit {
             return Exit::Runtime;
         }
     }
-    api.set_db(None);
-    let closed = tokio::task::spawn_blocking(move || store::close(&db)).await;
+    api.set_store(None);
+    drop(db);
+    let closed = tokio::task::spawn_blocking(move || store::close(&store)).await;
     if !matches!(closed, Ok(Ok(()))) {
         tracing::error!("the store could not be closed properly");
         return Exit::Runtime;

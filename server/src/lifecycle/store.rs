@@ -1,10 +1,11 @@
-//! Opening, reconfiguring and closing the metric store.
+//! Opening, reconfiguring and closing the stores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::metrics::{Db, DbOptions, real_fs};
-use engine::wal::{SyncMode, WalOptions};
+use engine::store::{Store, StoreOptions};
+use engine::wal::{ReplayProgress, SyncMode, WalOptions};
 
 use super::{StorageOptions, WalSync};
 use crate::config::prometheus::LoadedConfig;
@@ -41,7 +42,8 @@ impl Tuning {
 pub(super) fn open(
     storage: &StorageOptions,
     config: &LoadedConfig,
-) -> Result<(Db, Duration), String> {
+    progress: Arc<ReplayProgress>,
+) -> Result<(Store, Duration), String> {
     let started = Instant::now();
     let tuning = Tuning::new(storage, config);
     let sync = match storage.wal_sync {
@@ -53,6 +55,7 @@ pub(super) fn open(
         fs: real_fs(storage.mmap),
         wal: WalOptions {
             sync,
+            progress: Some(progress),
             ..WalOptions::default()
         },
         block_range_ms: storage.block_range.as_ms().max(1000),
@@ -63,9 +66,14 @@ pub(super) fn open(
             .unwrap_or_default(),
         ..DbOptions::default()
     };
-    let db = Db::open(&storage.dir, options).map_err(|e| e.to_string())?;
-    report(&db);
-    Ok((db, started.elapsed()))
+    let options = StoreOptions {
+        metrics: options,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&storage.dir, options).map_err(|e| e.to_string())?;
+    report(&store.metrics);
+    report_rest(&store);
+    Ok((store, started.elapsed()))
 }
 
 /// Logs what recovery found.
@@ -108,16 +116,39 @@ fn report(db: &Db) {
     }
 }
 
+/// Logs what recovery found outside the metric store.
+fn report_rest(store: &Store) {
+    let lines = store.logs.recovery();
+    for p in &lines.damaged_parts {
+        tracing::error!(error = %p, "damaged log part moved to quarantine");
+    }
+    if lines.manifest_rebuilt {
+        tracing::error!("manifest of the log store was damaged and has been rebuilt");
+    }
+    if lines.bad_records > 0 {
+        tracing::error!(
+            records = lines.bad_records,
+            "log-line records that could not be applied"
+        );
+    }
+    if store.state.corruptions() > 0 {
+        tracing::error!(
+            count = store.state.corruptions(),
+            "damaged state tables moved to quarantine"
+        );
+    }
+}
+
 /// Puts changed settings in force.
 pub(super) fn reconfigure(db: &Db, storage: &StorageOptions, config: &LoadedConfig) {
     let t = Tuning::new(storage, config);
     db.reconfigure(t.retention_ms, t.retention_bytes, t.out_of_order_ms);
 }
 
-/// Closes the store: checkpoint, clean end of the log.
+/// Closes the stores: lines to parts, checkpoint, clean end of the log.
 ///
 /// # Errors
 /// Why something could not be written; the next start replays the log.
-pub(super) fn close(db: &Arc<Db>) -> Result<(), String> {
-    db.close().map_err(|e| e.to_string())
+pub(super) fn close(store: &Store) -> Result<(), String> {
+    store.close()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -175,6 +175,10 @@ pub(super) async fn blocks(call: Call) -> Answer {
 }
 
 /// Progress of reading the log at start.
-pub(super) async fn wal_replay(_call: Call) -> Answer {
-    Ok(Reply::data(&json!({ "min": 0, "max": 0, "current": 0 })))
+pub(super) async fn wal_replay(call: Call) -> Answer {
+    let p = &call.api.replay;
+    let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    Ok(Reply::data(
+        &json!({ "min": get(&p.first), "max": get(&p.last), "current": get(&p.current) }),
+    ))
 }
