@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -31,6 +32,9 @@ use crate::index::LabelTable;
 use crate::io::{Fs, Rng};
 use crate::model::{Matcher, TenantId};
 use crate::wal::{LogHandle, Position, WalError, WalOptions, open_shared};
+
+/// How long a push waits for room before it is refused.
+const ROOM_WAIT: Duration = Duration::from_secs(20);
 
 /// A part in service, with the store's numbers of its streams.
 pub(super) struct LivePart {
@@ -124,6 +128,10 @@ pub(super) struct Inner {
     pub(super) deletions: RwLock<HashMap<u32, Arc<Vec<Deletion>>>>,
     pub(super) stop: Mutex<bool>,
     pub(super) wake: Condvar,
+    /// The last attempt to write a memtable failed.
+    pub(super) stuck: Mutex<bool>,
+    /// A memtable was written, or could not be.
+    pub(super) room: Condvar,
     pub(super) closed: AtomicBool,
     pub(super) recovery: Recovery,
 }
@@ -170,7 +178,8 @@ impl Db {
 
     /// Stores a batch. Returns as soon as it is visible; it is durable after
     /// [`Db::wait_durable`] of the returned position. Streams need at least one label.
-    /// Cost: LZ4 and CRC of the lines, about 60 ns an entry.
+    /// Cost: LZ4 and CRC of the lines, about 60 ns an entry. Blocks while more waits to be written
+    /// to parts than the configured backlog, so call it where blocking is allowed.
     ///
     /// # Errors
     /// See [`PushError`]; nothing is stored then.
@@ -188,14 +197,8 @@ impl Db {
             .map(|r| (record::KIND_ENTRIES, tenant.0, r.as_slice()))
             .collect();
         let (entries, bytes) = (batch.len() as u64, batch.text_bytes() as u64);
+        i.wait_for_room()?;
         let mut active = i.active.write();
-        let waiting: usize =
-            active.mem.bytes + (i.view.read().frozen.iter().map(|f| f.mem.bytes)).sum::<usize>();
-        if waiting > i.opts.backlog_bytes {
-            return Err(PushError::Log(WalError::NoSpace {
-                free_bytes: i.fs.free_space(&i.dir).unwrap_or(0),
-            }));
-        }
         let ids = self.number_streams(tenant, &batch)?;
         // Log and memtable change under one lock: a flush sees both or none.
         let end = i.wal.append(&records)?;
@@ -376,6 +379,27 @@ impl Drop for Db {
 }
 
 impl Inner {
+    /// Lets a push wait while parts are written more slowly than lines come.
+    fn wait_for_room(&self) -> Result<(), PushError> {
+        let waiting = || -> usize {
+            let view = Arc::clone(&self.view.read());
+            view.frozen.iter().map(|f| f.mem.bytes).sum()
+        };
+        if !self.opts.background || waiting() <= self.opts.backlog_bytes {
+            return Ok(());
+        }
+        let deadline = Instant::now() + ROOM_WAIT;
+        let mut failed = self.stuck.lock();
+        while waiting() > self.opts.backlog_bytes {
+            let timed_out = self.room.wait_until(&mut failed, deadline).timed_out();
+            if *failed || timed_out {
+                let free_bytes = self.fs.free_space(&self.dir).unwrap_or(0);
+                return Err(PushError::Log(WalError::NoSpace { free_bytes }));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn table(&self, tenant: u32) -> Arc<RwLock<LabelTable>> {
         if let Some(t) = self.tenants.read().get(&tenant) {
             return Arc::clone(t);

@@ -25,10 +25,10 @@ const QUIET_BYTES: usize = 1 << 20;
 const QUIET_TICKS: u32 = 6;
 /// Parts hold entries of one UTC day.
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
-/// Parts of the same order of size are merged when there are this many.
+/// This many parts that follow each other and are of the same order of size are merged.
 const MERGE_PARTS: usize = 8;
 /// Larger parts (bytes of lines) are left as they are.
-const MERGE_TEXT_MAX: u64 = 64 << 20;
+const MERGE_TEXT_MAX: u64 = 32 << 20;
 /// Segments of the log that an idle store may keep for nothing.
 const IDLE_SEGMENTS: u64 = 2;
 
@@ -67,7 +67,10 @@ impl Inner {
     pub(super) fn maintain(&self, flush: bool) -> Result<(), PushError> {
         let _one = self.maintenance.lock();
         self.rotate(flush)?;
-        self.write_frozen()?;
+        let written = self.write_frozen();
+        *self.stuck.lock() = written.is_err();
+        self.room.notify_all();
+        written?;
         self.retain()?;
         self.merge_small()?;
         self.release_when_idle()
@@ -111,6 +114,8 @@ impl Inner {
             self.publish(made, &[], Some(f.until))?;
             self.wal.release(f.until)?;
             self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+            *self.stuck.lock() = false;
+            self.room.notify_all();
         }
     }
 
@@ -298,15 +303,22 @@ impl Inner {
     fn merge_small(&self) -> Result<(), PushError> {
         loop {
             let view = Arc::clone(&self.view.read());
-            let mut groups: BTreeMap<(u32, i64, u32), Vec<Arc<LivePart>>> = BTreeMap::new();
+            let mut days: BTreeMap<(u32, i64), Vec<Arc<LivePart>>> = BTreeMap::new();
             for p in &view.parts {
-                if let Some(tier) = tier(p) {
-                    let f = &p.part.footer;
-                    let key = (f.tenant, f.min.div_euclid(DAY_NS), tier);
-                    groups.entry(key).or_default().push(Arc::clone(p));
-                }
+                let f = &p.part.footer;
+                let day = days.entry((f.tenant, f.min.div_euclid(DAY_NS)));
+                day.or_default().push(Arc::clone(p));
             }
-            let Some(group) = groups.into_values().find(|g| g.len() >= MERGE_PARTS) else {
+            // Neighbours in time only: a merge of others would lie around them, and readers would
+            // have to compare what overlaps.
+            let group = days.into_values().find_map(|mut parts| {
+                parts.sort_by_key(|p| (p.part.footer.min, p.part.footer.max));
+                parts
+                    .chunk_by(|a, b| tier(a) == tier(b))
+                    .find(|c| c.len() >= MERGE_PARTS && tier(&c[0]).is_some())
+                    .map(<[_]>::to_vec)
+            });
+            let Some(group) = group else {
                 return Ok(());
             };
             self.rewrite(&group)?;

@@ -164,6 +164,8 @@ impl Opening {
             deletions: RwLock::default(),
             stop: Mutex::new(false),
             wake: Condvar::new(),
+            stuck: Mutex::new(false),
+            room: Condvar::new(),
             closed: AtomicBool::new(false),
             recovery: self.recovery,
             opts: self.opts,

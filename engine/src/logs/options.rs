@@ -16,7 +16,8 @@ pub struct DbOptions {
     pub memtable_bytes: usize,
     /// A memtable older than this is written to parts.
     pub memtable_age: Duration,
-    /// Pushes are refused as for a full disk when this much waits to be written.
+    /// Pushes wait, and are refused as for a full disk after a while, when memtables with more
+    /// than this wait to be written.
     pub backlog_bytes: usize,
     /// Streams per tenant.
     pub streams_max: u64,
@@ -33,7 +34,7 @@ impl Default for DbOptions {
             clock: Arc::new(SystemClock),
             memtable_bytes: 48 << 20,
             memtable_age: Duration::from_secs(600),
-            backlog_bytes: 256 << 20,
+            backlog_bytes: 64 << 20,
             streams_max: 0,
             retention_ms: 0,
             background: true,
