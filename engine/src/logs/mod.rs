@@ -13,6 +13,7 @@
 
 pub mod api;
 mod batch;
+mod columns;
 mod db;
 mod deletion;
 mod maintain;

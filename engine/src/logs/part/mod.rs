@@ -19,5 +19,9 @@ pub(super) const GROUP_TEXT_BYTES: usize = 4 << 20;
 pub(super) const GROUP_ROWS_MAX: usize = 131_072;
 pub(super) const MAGIC: &[u8; 8] = b"SXLPART\n";
 pub(super) const END_MAGIC: &[u8; 8] = b"SXLPEND\n";
+/// All lines as one zstd frame.
+const CODEC_WHOLE: u8 = 0;
+/// See `columns`.
+const CODEC_COLUMNS: u8 = 1;
 /// One line may be longer than a group; nothing else makes a page larger than this.
 pub(super) const PAGE_BYTES_MAX: usize = 1 << 30;

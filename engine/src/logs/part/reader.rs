@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::footer::{Footer, Group, LENGTHS, SETS, TEXT, TIMES};
 use super::{
-    END_MAGIC, MAGIC, PAGE_BYTES_MAX, PART_HEADER_BYTES, PART_TRAILER_BYTES, PART_VERSION,
+    CODEC_COLUMNS, CODEC_WHOLE, END_MAGIC, MAGIC, PAGE_BYTES_MAX, PART_HEADER_BYTES,
+    PART_TRAILER_BYTES, PART_VERSION,
 };
 use crate::chunk::ChunkError;
 use crate::chunk::ints;
 use crate::chunk::varint::Reader;
 use crate::io::{File, Fs, OpenMode, crc32, read_full};
+use crate::logs::columns;
 use crate::logs::record::get_labels;
 use crate::model::Labels;
 
@@ -202,10 +204,20 @@ impl Part {
         }
         if text {
             self.page(g, TEXT, &mut raw)?;
-            rows.text.reserve(end as usize);
-            let unpacked = zstd::bulk::Decompressor::new()
-                .and_then(|mut z| z.decompress_to_buffer(&raw, &mut rows.text));
-            if unpacked.is_err() || rows.text.len() != end as usize {
+            let end = end as usize;
+            let unpacked = match raw.split_first() {
+                Some((&CODEC_WHOLE, page)) => {
+                    rows.text.reserve(end);
+                    zstd::bulk::Decompressor::new()
+                        .and_then(|mut z| z.decompress_to_buffer(page, &mut rows.text))
+                        .is_ok()
+                }
+                Some((&CODEC_COLUMNS, page)) => {
+                    columns::decode(page, n, end, &mut rows.text).is_ok()
+                }
+                _ => false,
+            };
+            if !unpacked || rows.text.len() != end {
                 return damaged("lines cannot be unpacked");
             }
         }

@@ -5,12 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::footer::{Footer, Group, LENGTHS, PAGES, Run, SETS, TEXT, TIMES};
-use super::{END_MAGIC, GROUP_ROWS_MAX, GROUP_TEXT_BYTES, MAGIC, PART_HEADER_BYTES, PART_VERSION};
+use super::{
+    CODEC_COLUMNS, CODEC_WHOLE, END_MAGIC, GROUP_ROWS_MAX, GROUP_TEXT_BYTES, MAGIC,
+    PART_HEADER_BYTES, PART_VERSION,
+};
 use crate::chunk::{ints, varint};
 use crate::io::{File, Fs, OpenMode, crc32, write_full};
+use crate::logs::columns;
 use crate::logs::record::put_labels;
 use crate::model::Labels;
 
+/// Columns that pack this many times are taken without trying the other codec.
+const WORTH: usize = 4;
 /// Level for lines. On this kind of text 3 is as fast as 1 and smaller.
 const TEXT_LEVEL: i32 = 3;
 const SMALL_LEVEL: i32 = 3;
@@ -149,7 +155,13 @@ impl PartWriter {
             ints::encode(&self.sets, &mut raw, &mut self.scratch);
             pages[SETS] = zstd::bulk::compress(&raw, SMALL_LEVEL)?;
         }
-        pages[TEXT] = self.zstd.compress(&self.text)?;
+        let mut ends = Vec::with_capacity(self.lengths.len());
+        let mut end = 0u32;
+        for len in &self.lengths {
+            end += *len as u32;
+            ends.push(end);
+        }
+        pages[TEXT] = self.text_page(&ends)?;
         self.out.clear();
         for (i, page) in pages.iter().enumerate() {
             g.page_bytes[i] = u32::try_from(page.len()).map_err(io::Error::other)?;
@@ -166,6 +178,22 @@ impl PartWriter {
         self.distinct.clear();
         self.lookup.clear();
         Ok(())
+    }
+
+    /// The lines as columns, or whole when that is smaller.
+    fn text_page(&mut self, ends: &[u32]) -> io::Result<Vec<u8>> {
+        let split = columns::encode(&self.text, ends, &mut self.zstd)?;
+        if let Some(page) = &split
+            && page.len() * WORTH < self.text.len()
+        {
+            return Ok([&[CODEC_COLUMNS], page.as_slice()].concat());
+        }
+        self.zstd.set_compression_level(TEXT_LEVEL)?;
+        let whole = self.zstd.compress(&self.text)?;
+        Ok(match split {
+            Some(page) if page.len() < whole.len() => [&[CODEC_COLUMNS], page.as_slice()].concat(),
+            _ => [&[CODEC_WHOLE], whole.as_slice()].concat(),
+        })
     }
 
     /// True while no entry was added.

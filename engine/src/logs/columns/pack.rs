@@ -1,0 +1,125 @@
+//! Payloads of columns to bytes and back: large ones in frames of their own, small ones together.
+
+use std::io::Read;
+
+use crate::chunk::ChunkError;
+use crate::chunk::varint::{self, Reader};
+
+const RAW: u8 = 0;
+const FRAME: u8 = 1;
+const POOL: u8 = 2;
+/// Smaller payloads are packed together.
+const POOL_BYTES: usize = 2048;
+const LEVEL: i32 = 1;
+
+/// Packs payloads and the tree that uses them in order.
+pub(super) fn pack(
+    tree: &[u8],
+    payloads: &[Vec<u8>],
+    zstd: &mut zstd::bulk::Compressor<'static>,
+) -> std::io::Result<Vec<u8>> {
+    zstd.set_compression_level(LEVEL)?;
+    let mut head = Vec::new();
+    let mut frames = Vec::new();
+    let mut pool = Vec::new();
+    varint::put(&mut head, payloads.len() as u64);
+    for p in payloads {
+        if p.len() < POOL_BYTES {
+            head.push(POOL);
+            varint::put(&mut head, p.len() as u64);
+            pool.extend_from_slice(p);
+            continue;
+        }
+        let packed = zstd.compress(p)?;
+        let small = packed.len() + packed.len() / 32 < p.len();
+        head.push(if small { FRAME } else { RAW });
+        varint::put(&mut head, p.len() as u64);
+        if small {
+            varint::put(&mut head, packed.len() as u64);
+        }
+        frames.extend_from_slice(if small { &packed } else { p });
+    }
+    let tree = zstd.compress(tree)?;
+    varint::put(&mut head, tree.len() as u64);
+    head.extend_from_slice(&tree);
+    if !pool.is_empty() {
+        let pool = zstd.compress(&pool)?;
+        varint::put(&mut head, pool.len() as u64);
+        head.extend_from_slice(&pool);
+    }
+    head.extend_from_slice(&frames);
+    Ok(head)
+}
+
+/// What [`pack`] packed.
+pub(super) struct Packed {
+    pub(super) tree: Vec<u8>,
+    /// In the order of use.
+    pub(super) payloads: Vec<Vec<u8>>,
+}
+
+fn unframe(packed: &[u8], len: usize) -> Result<Vec<u8>, ChunkError> {
+    let mut out = Vec::with_capacity(len);
+    zstd::bulk::Decompressor::new()
+        .and_then(|mut z| z.decompress_to_buffer(packed, &mut out))
+        .map_err(|_| ChunkError("a frame cannot be unpacked"))?;
+    Ok(out)
+}
+
+fn unframe_unknown(packed: &[u8], max: usize) -> Result<Vec<u8>, ChunkError> {
+    let mut out = Vec::new();
+    let read = zstd::stream::read::Decoder::new(packed)
+        .and_then(|d| d.take(max as u64 + 1).read_to_end(&mut out));
+    if read.is_err() || out.len() > max {
+        return Err(ChunkError("a frame cannot be unpacked"));
+    }
+    Ok(out)
+}
+
+/// Unpacks; nothing larger than `max` bytes is made.
+pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed, ChunkError> {
+    let mut r = Reader::new(bytes);
+    let n = r.index(r.rest.len() + 1)?;
+    let mut entries = Vec::with_capacity(n);
+    let (mut pool_bytes, mut total) = (0usize, 0usize);
+    for _ in 0..n {
+        let place = r.u8()?;
+        let raw = r.index(max + 1)?;
+        total = total.saturating_add(raw);
+        let stored = match place {
+            RAW => raw,
+            FRAME => r.index(bytes.len() + 1)?,
+            POOL => {
+                pool_bytes += raw;
+                0
+            }
+            _ => return Err(ChunkError("unknown place of a payload")),
+        };
+        entries.push((place, raw, stored));
+    }
+    if total > max {
+        return Err(ChunkError("payloads are too large"));
+    }
+    let n = r.index(r.rest.len() + 1)?;
+    let tree = unframe_unknown(r.bytes(n)?, max)?;
+    let pool = if entries.iter().any(|e| e.0 == POOL && e.1 > 0) {
+        let n = r.index(r.rest.len() + 1)?;
+        unframe(r.bytes(n)?, pool_bytes)?
+    } else {
+        Vec::new()
+    };
+    let mut pool = Reader::new(&pool);
+    let mut payloads = Vec::with_capacity(entries.len());
+    for (place, raw, stored) in entries {
+        let p = match place {
+            RAW => r.bytes(stored)?.to_vec(),
+            FRAME => unframe(r.bytes(stored)?, raw)?,
+            _ => pool.bytes(raw)?.to_vec(),
+        };
+        if p.len() != raw {
+            return Err(ChunkError("a payload has the wrong length"));
+        }
+        payloads.push(p);
+    }
+    Ok(Packed { tree, payloads })
+}
