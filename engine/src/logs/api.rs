@@ -130,6 +130,8 @@ pub struct ScanOptions<'a> {
     pub want: WantedLines,
     /// Whether structured metadata is needed.
     pub metadata: bool,
+    /// Threads that read; 0 and 1 = only the calling one.
+    pub threads: usize,
     /// Becomes true when the reader has gone; looked at between row groups.
     pub cancel: Option<&'a AtomicBool>,
     /// Counters that the scan adds to.

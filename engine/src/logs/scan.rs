@@ -14,7 +14,7 @@ use super::api::{EntryBatch, LineTest, Needs, ReadError, ScanOptions, ScanStats,
 use super::batch::PushBatch;
 use super::deletion::Deletion;
 use super::mem::Row;
-use super::part::{PartError, Rows};
+use super::part::{Found, PartError, Rows};
 use super::select::{Selection, Source, Span, Unit};
 use crate::model::Labels;
 
@@ -84,31 +84,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn load(
-        &mut self,
-        part: &super::part::Part,
-        group: usize,
-        text: bool,
-    ) -> Result<(), ReadError> {
-        let sets = self.options.metadata;
-        part.read(group, sets, text, &mut self.rows)
-            .map_err(|e| match e {
-                PartError::Io(source) => ReadError::Io {
-                    part: part.name.clone(),
-                    source: Arc::new(source),
-                },
-                e => ReadError::Damaged {
-                    part: part.name.clone(),
-                    what: e.to_string(),
-                },
-            })?;
-        self.count(|s| {
-            ScanStats::add(&s.groups, 1);
-            ScanStats::add(&s.compressed_bytes, part.footer.groups[group].bytes());
-        });
-        Ok(())
-    }
-
     fn read_group(
         &mut self,
         part: &super::part::Part,
@@ -125,9 +100,40 @@ impl<'a> Reader<'a> {
             })
             .collect();
         let by_line = deletions.iter().flatten().any(|d| d.test.is_some());
-        let text =
-            self.options.want == WantedLines::Bytes || self.options.test.is_some() || by_line;
-        self.load(part, group, text)?;
+        let named = |e: PartError| match e {
+            PartError::Io(source) => ReadError::Io {
+                part: part.name.clone(),
+                source: Arc::new(source),
+            },
+            e => ReadError::Damaged {
+                part: part.name.clone(),
+                what: e.to_string(),
+            },
+        };
+        part.read(group, self.options.metadata, false, &mut self.rows)
+            .map_err(named)?;
+        self.count(|s| {
+            ScanStats::add(&s.groups, 1);
+            ScanStats::add(&s.compressed_bytes, footer.bytes());
+        });
+        let found = match &self.finder {
+            Some(f) => part.search(group, f, &mut self.rows).map_err(named)?,
+            None => None,
+        };
+        if matches!(found, Some(Found::Nowhere)) {
+            self.count(|s| ScanStats::add(&s.skipped, 1));
+        }
+        let decided = self.options.test.as_ref().is_none_or(decided);
+        let text = match &found {
+            Some(Found::Nowhere) => false,
+            Some(Found::In(_)) => self.options.want == WantedLines::Bytes || by_line || !decided,
+            None => {
+                self.options.want == WantedLines::Bytes || self.options.test.is_some() || by_line
+            }
+        };
+        if text {
+            part.rebuild(group, &mut self.rows).map_err(named)?;
+        }
         let mut first = 0usize;
         let mut next = 0usize;
         self.begin_sets(batch);
@@ -142,7 +148,7 @@ impl<'a> Reader<'a> {
             let b = first + times.partition_point(|t| *t < self.sel.to);
             let cut = self.sel.cut.get(stream).map_or(&[][..], Vec::as_slice);
             for r in without(&self.rows.times, a..b, cut) {
-                self.emit(*stream, r, &deletions, batch);
+                self.emit(*stream, r, found.as_ref(), &deletions, batch);
             }
         }
         Ok(())
@@ -173,6 +179,7 @@ impl<'a> Reader<'a> {
         &mut self,
         stream: u32,
         rows: Range<usize>,
+        found: Option<&Found>,
         deletions: &[&Deletion],
         batch: &mut EntryBatch,
     ) {
@@ -186,15 +193,23 @@ impl<'a> Reader<'a> {
         };
         let bytes = self.rows.ends[rows.end - 1] - start;
         self.passed.clear();
-        match &self.options.test {
-            Some(test) => filter(
+        match (&self.options.test, found) {
+            (None, _) => self.passed.extend(rows.start as u32..rows.end as u32),
+            (Some(_), Some(Found::Nowhere)) => {}
+            (Some(test), Some(Found::In(hits))) => {
+                let sure = decided(test);
+                let r = &self.rows;
+                let passes = |i: &usize| hits[*i] && (sure || (test.matches)(r.line(*i)));
+                self.passed
+                    .extend(rows.clone().filter(passes).map(|i| i as u32));
+            }
+            (Some(test), None) => filter(
                 &self.rows,
                 rows.clone(),
                 test,
                 self.finder.as_ref(),
                 &mut self.passed,
             ),
-            None => self.passed.extend(rows.start as u32..rows.end as u32),
         }
         if !deletions.is_empty() {
             let r = &self.rows;
@@ -399,6 +414,11 @@ fn rarest(needs: &Needs) -> Option<&[u8]> {
     }
 }
 
+/// Whether a line that holds the substring passes for that reason alone.
+fn decided(test: &LineTest) -> bool {
+    test.exact && matches!(test.needs, Needs::Substring(_))
+}
+
 /// Rows of `rows` whose times are in none of `cut`.
 fn without(times: &[i64], rows: Range<usize>, cut: &[Span]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
@@ -434,7 +454,7 @@ fn filter(
         );
         return;
     };
-    let decided = test.exact && matches!(test.needs, Needs::Substring(_));
+    let decided = decided(test);
     let n = finder.needle().len();
     let start_of = |i: usize| if i == 0 { 0 } else { r.ends[i - 1] as usize };
     let end = r.ends[rows.end - 1] as usize;

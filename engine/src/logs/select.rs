@@ -12,6 +12,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::api::{Direction, EntryBatch, ReadError, ScanOptions};
 use super::batch::PushBatch;
@@ -354,7 +357,8 @@ impl Selection {
         &self.units[i].unit
     }
 
-    /// Hands all entries that pass to `visit`, unit by unit in the order of the direction.
+    /// Hands all entries that pass to `visit`, unit by unit in the order of the direction. Units
+    /// are read by up to [`ScanOptions::threads`] threads and visited by the calling one.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -363,16 +367,109 @@ impl Selection {
         options: &ScanOptions<'_>,
         visit: &mut dyn FnMut(&EntryBatch) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let mut reader = self.reader(options);
-        let mut batch = EntryBatch::default();
-        for (unit, frontier) in self.order(options.direction) {
-            reader.read(unit, &mut batch)?;
-            batch.frontier = frontier;
-            if !batch.is_empty() && visit(&batch).is_break() {
-                break;
+        let order = self.order(options.direction);
+        let helpers = options.threads.clamp(1, order.len().max(1)) - 1;
+        if helpers == 0 {
+            let mut reader = self.reader(options);
+            let mut batch = EntryBatch::default();
+            for (unit, frontier) in order {
+                reader.read(unit, &mut batch)?;
+                batch.frontier = frontier;
+                if !batch.is_empty() && visit(&batch).is_break() {
+                    break;
+                }
             }
+            return Ok(());
         }
-        Ok(())
+        self.scan_with(helpers, &order, options, visit)
+    }
+
+    /// Helpers read ahead; the calling thread reads what they have not begun and visits in order.
+    fn scan_with(
+        &self,
+        helpers: usize,
+        order: &[(usize, i64)],
+        options: &ScanOptions<'_>,
+        visit: &mut dyn FnMut(&EntryBatch) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        // How far ahead helpers may be: bounds the memory.
+        let ahead = 2 * helpers;
+        let taken: Vec<AtomicBool> = order.iter().map(|_| AtomicBool::new(false)).collect();
+        let done: Mutex<BTreeMap<usize, Result<EntryBatch, ReadError>>> = Mutex::default();
+        let (ready, visited, stop) = (Condvar::new(), AtomicUsize::new(0), AtomicBool::new(false));
+        let take = |i: usize| !taken[i].swap(true, Ordering::AcqRel);
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|| {
+                    let mut reader = self.reader(options);
+                    // The first unit is the caller's.
+                    for (i, (unit, _)) in order.iter().enumerate().skip(1) {
+                        {
+                            let mut waiting = done.lock();
+                            while i > visited.load(Ordering::Acquire) + ahead
+                                && !stop.load(Ordering::Acquire)
+                            {
+                                ready.wait(&mut waiting);
+                            }
+                        }
+                        if stop.load(Ordering::Acquire) {
+                            return;
+                        }
+                        if i < visited.load(Ordering::Acquire) || !take(i) {
+                            continue;
+                        }
+                        let mut batch = EntryBatch::default();
+                        let read = reader.read(*unit, &mut batch).map(|()| batch);
+                        done.lock().insert(i, read);
+                        ready.notify_all();
+                    }
+                });
+            }
+            let mut reader = self.reader(options);
+            let mut own = EntryBatch::default();
+            let mut result = Ok(());
+            for (i, (unit, frontier)) in order.iter().enumerate() {
+                let batch = if take(i) {
+                    reader
+                        .read(*unit, &mut own)
+                        .map(|()| std::mem::take(&mut own))
+                } else {
+                    let mut map = done.lock();
+                    loop {
+                        match map.remove(&i) {
+                            Some(b) => break b,
+                            None => ready.wait(&mut map),
+                        }
+                    }
+                };
+                let flow = match batch {
+                    Ok(mut b) => {
+                        b.frontier = *frontier;
+                        let flow = if b.is_empty() {
+                            ControlFlow::Continue(())
+                        } else {
+                            visit(&b)
+                        };
+                        own = b;
+                        flow
+                    }
+                    Err(e) => {
+                        result = Err(e);
+                        ControlFlow::Break(())
+                    }
+                };
+                if flow.is_break() {
+                    break;
+                }
+                let _map = done.lock();
+                visited.store(i + 1, Ordering::Release);
+                ready.notify_all();
+            }
+            let _map = done.lock();
+            stop.store(true, Ordering::Release);
+            ready.notify_all();
+            result
+        })
     }
 }
 

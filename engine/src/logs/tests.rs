@@ -217,6 +217,7 @@ fn check_life(ops: &[Op]) {
                     },
                     test: (!needle.is_empty()).then(|| contains(needle)),
                     metadata: true,
+                    threads: all.len() % 4,
                     ..ScanOptions::default()
                 };
                 let want: Vec<Entry> = all

@@ -2,14 +2,17 @@
 
 use super::{
     DICTIONARY_MAX, HOLE, KIND_CONSTANT, KIND_DECIMAL, KIND_DICTIONARY, KIND_HEX, KIND_INTEGER,
-    KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME, kinds, pack,
+    KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME, kinds,
+    pack::{self, Packed},
 };
+use std::borrow::Cow;
+
 use crate::chunk::ChunkError;
 use crate::chunk::ints;
 use crate::chunk::varint::Reader;
 
 /// Splits inside splits that a reader follows.
-const NESTING_MAX: u32 = 8;
+pub(super) const NESTING_MAX: u32 = 8;
 
 /// Rebuilds `n` lines of `bytes` bytes together at the end of `out`.
 ///
@@ -21,16 +24,8 @@ pub(in crate::logs) fn decode(
     bytes: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ChunkError> {
-    // Numbers of a payload take at most ten bytes more than what they stand for.
-    let max = bytes
-        .saturating_add(n.saturating_mul(32))
-        .saturating_add(1 << 16);
-    let packed = pack::unpack(page, max.saturating_mul(2))?;
-    let mut d = Decoder {
-        tree: Reader::new(&packed.tree),
-        payloads: packed.payloads.iter(),
-        max: bytes,
-    };
+    let packed = open(page, n, bytes)?;
+    let mut d = Decoder::new(&packed, bytes);
     let mut lines = d.column(n, 0)?;
     if lines.bytes.len() != bytes {
         return Err(ChunkError("lines have the wrong length"));
@@ -43,11 +38,20 @@ pub(in crate::logs) fn decode(
     Ok(())
 }
 
+/// Reads the outer layer of a page.
+pub(super) fn open(page: &[u8], n: usize, bytes: usize) -> Result<Packed<'_>, ChunkError> {
+    // Numbers of a payload take at most ten bytes more than what they stand for.
+    let max = bytes
+        .saturating_add(n.saturating_mul(32))
+        .saturating_add(1 << 16);
+    pack::unpack(page, max.saturating_mul(2))
+}
+
 /// Values of a column.
 #[derive(Default)]
-struct Values {
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
+pub(super) struct Values {
+    pub(super) bytes: Vec<u8>,
+    pub(super) ends: Vec<u32>,
 }
 
 impl Values {
@@ -60,29 +64,61 @@ impl Values {
     }
 }
 
-struct Decoder<'a> {
-    tree: Reader<'a>,
-    payloads: std::slice::Iter<'a, Vec<u8>>,
+/// A walk over the tree of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Decoder<'a> {
+    pub(super) tree: Reader<'a>,
+    packed: &'a Packed<'a>,
+    next: usize,
     max: usize,
 }
 
+/// Skeletons of a split.
+pub(super) struct Skeletons<'a> {
+    /// Pieces around the holes, and the column of each hole.
+    pub(super) list: Vec<(Vec<&'a [u8]>, Vec<usize>)>,
+    /// Skeleton of each row.
+    pub(super) rows: Vec<i64>,
+    /// Number of values of each column.
+    pub(super) sizes: Vec<usize>,
+}
+
 impl<'a> Decoder<'a> {
-    fn payload(&mut self) -> Result<Reader<'a>, ChunkError> {
-        let p = self
-            .payloads
-            .next()
-            .ok_or(ChunkError("a payload is missing"))?;
-        Ok(Reader::new(p))
+    pub(super) fn new(packed: &'a Packed<'a>, max: usize) -> Self {
+        Self {
+            tree: Reader::new(&packed.tree),
+            packed,
+            next: 0,
+            max,
+        }
     }
 
-    fn numbers(&mut self, n: usize) -> Result<Vec<i64>, ChunkError> {
+    pub(super) fn payload(&mut self) -> Result<Cow<'a, [u8]>, ChunkError> {
+        self.next += 1;
+        self.packed.payload(self.next - 1)
+    }
+
+    /// Goes on where `other`, a walk over the same page, has come to.
+    pub(super) fn follow(&mut self, other: &Decoder<'_>) {
+        let left = other.tree.rest.len();
+        let skip = self.tree.rest.len().saturating_sub(left);
+        self.tree.rest = self.tree.rest.get(skip..).unwrap_or_default();
+        self.next = other.next;
+    }
+
+    /// Passes a payload without unpacking it.
+    pub(super) fn skip_payload(&mut self) {
+        self.next += 1;
+    }
+
+    pub(super) fn numbers(&mut self, n: usize) -> Result<Vec<i64>, ChunkError> {
         let mut out = Vec::with_capacity(n);
-        let mut p = self.payload()?;
-        ints::decode(&mut p, n, &mut out)?;
+        ints::decode(&mut Reader::new(&self.payload()?), n, &mut out)?;
         Ok(out)
     }
 
-    fn column(&mut self, n: usize, nesting: u32) -> Result<Values, ChunkError> {
+    /// The next column of the tree, with `n` values.
+    pub(super) fn column(&mut self, n: usize, nesting: u32) -> Result<Values, ChunkError> {
         let kind = self.tree.u8()?;
         let mut v = Values::default();
         if n == 0 && kind != KIND_SPLIT {
@@ -91,7 +127,8 @@ impl<'a> Decoder<'a> {
         v.ends.reserve(n);
         match kind {
             KIND_PLAIN => {
-                let mut p = self.payload()?;
+                let payload = self.payload()?;
+                let mut p = Reader::new(&payload);
                 let mut lengths = Vec::with_capacity(n);
                 ints::decode(&mut p, n, &mut lengths)?;
                 for len in lengths {
@@ -113,7 +150,8 @@ impl<'a> Decoder<'a> {
                 for _ in 0..count {
                     values.push(self.tree.block()?);
                 }
-                for i in self.payload()?.bytes(n)? {
+                let payload = self.payload()?;
+                for i in Reader::new(&payload).bytes(n)? {
                     let value = values
                         .get(usize::from(*i))
                         .ok_or(ChunkError("number outside the dictionary"))?;
@@ -136,7 +174,8 @@ impl<'a> Decoder<'a> {
                 }
             }
             KIND_DECIMAL => {
-                let mut p = self.payload()?;
+                let payload = self.payload()?;
+                let mut p = Reader::new(&payload);
                 let (mut digits, mut decimals) = (Vec::with_capacity(n), Vec::with_capacity(n));
                 ints::decode(&mut p, n, &mut digits)?;
                 ints::decode(&mut p, n, &mut decimals)?;
@@ -147,7 +186,8 @@ impl<'a> Decoder<'a> {
             }
             KIND_HEX => {
                 let digits = self.tree.index(self.max + 1)?;
-                let mut p = self.payload()?;
+                let payload = self.payload()?;
+                let mut p = Reader::new(&payload);
                 for _ in 0..n {
                     kinds::put_hex(&mut v.bytes, p.bytes(digits.div_ceil(2))?, digits);
                     v.end(self.max)?;
@@ -175,11 +215,11 @@ impl<'a> Decoder<'a> {
         Ok(v)
     }
 
-    fn split(&mut self, n: usize, nesting: u32) -> Result<Values, ChunkError> {
+    /// Skeletons of a split with `n` rows; its columns follow.
+    pub(super) fn skeletons(&mut self, n: usize) -> Result<Skeletons<'a>, ChunkError> {
         let limit = self.tree.rest.len() + 1;
         let count = self.tree.index(limit)?;
-        // Pieces around the holes, and the column of each hole.
-        let mut skeletons: Vec<(Vec<&'a [u8]>, Vec<usize>)> = Vec::with_capacity(count);
+        let mut list: Vec<(Vec<&'a [u8]>, Vec<usize>)> = Vec::with_capacity(count);
         for _ in 0..count {
             let bytes = self.tree.block()?;
             let pieces: Vec<&[u8]> = bytes.split(|b| *b == HOLE).collect();
@@ -191,17 +231,17 @@ impl<'a> Decoder<'a> {
             if pieces.len() != holes + 1 {
                 return Err(ChunkError("a skeleton with other holes than columns"));
             }
-            skeletons.push((pieces, columns));
+            list.push((pieces, columns));
         }
         let columns = self.tree.index(limit)?;
-        let numbers = self.numbers(n)?;
+        let rows = self.numbers(n)?;
         let mut uses = vec![0usize; count];
-        for x in &numbers {
+        for x in &rows {
             let used = usize::try_from(*x).ok().and_then(|x| uses.get_mut(x));
             *used.ok_or(ChunkError("number of an unknown skeleton"))? += 1;
         }
         let mut sizes = vec![0usize; columns];
-        for ((_, names), uses) in skeletons.iter().zip(&uses) {
+        for ((_, names), uses) in list.iter().zip(&uses) {
             for c in names {
                 let size = sizes.get_mut(*c).ok_or(ChunkError("an unknown column"))?;
                 *size = size.saturating_add(*uses);
@@ -212,14 +252,19 @@ impl<'a> Decoder<'a> {
         if total > self.max.saturating_mul(4).saturating_add(1 << 20) {
             return Err(ChunkError("more values than the lines can hold"));
         }
-        let mut values = Vec::with_capacity(columns);
-        for size in sizes {
+        Ok(Skeletons { list, rows, sizes })
+    }
+
+    fn split(&mut self, n: usize, nesting: u32) -> Result<Values, ChunkError> {
+        let s = self.skeletons(n)?;
+        let mut values = Vec::with_capacity(s.sizes.len());
+        for size in s.sizes {
             values.push((self.column(size, nesting + 1)?, 0usize, 0usize));
         }
         let mut out = Values::default();
         out.ends.reserve(n);
-        for x in numbers {
-            let (pieces, names) = &skeletons[x as usize];
+        for x in s.rows {
+            let (pieces, names) = &s.list[x as usize];
             for (piece, c) in pieces.iter().zip(names) {
                 out.bytes.extend_from_slice(piece);
                 let (v, next, from) = &mut values[*c];

@@ -14,9 +14,11 @@ mod decode;
 mod encode;
 mod kinds;
 mod pack;
+mod search;
 
 pub(super) use decode::decode;
 pub(super) use encode::encode;
+pub(super) use search::search;
 
 /// Kinds of columns.
 const KIND_PLAIN: u8 = 0;

@@ -1,5 +1,6 @@
 //! Payloads of columns to bytes and back: large ones in frames of their own, small ones together.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use crate::chunk::ChunkError;
@@ -51,11 +52,41 @@ pub(super) fn pack(
     Ok(head)
 }
 
-/// What [`pack`] packed.
-pub(super) struct Packed {
+/// What [`pack`] packed; payloads are unpacked when they are asked for.
+pub(super) struct Packed<'a> {
     pub(super) tree: Vec<u8>,
+    pool: Vec<u8>,
     /// In the order of use.
-    pub(super) payloads: Vec<Vec<u8>>,
+    payloads: Vec<Payload<'a>>,
+}
+
+enum Payload<'a> {
+    Stored(&'a [u8]),
+    Frame { packed: &'a [u8], len: usize },
+    Pooled { from: usize, to: usize },
+}
+
+impl Packed<'_> {
+    /// The bytes of payload `i`.
+    pub(super) fn payload(&self, i: usize) -> Result<Cow<'_, [u8]>, ChunkError> {
+        match self.payloads.get(i) {
+            None => Err(ChunkError("a payload is missing")),
+            Some(Payload::Stored(b)) => Ok(Cow::Borrowed(b)),
+            Some(Payload::Pooled { from, to }) => self
+                .pool
+                .get(*from..*to)
+                .map(Cow::Borrowed)
+                .ok_or(ChunkError("a payload is missing")),
+            Some(Payload::Frame { packed, len }) => {
+                let out = unframe(packed, *len)?;
+                if out.len() == *len {
+                    Ok(Cow::Owned(out))
+                } else {
+                    Err(ChunkError("a payload has the wrong length"))
+                }
+            }
+        }
+    }
 }
 
 fn unframe(packed: &[u8], len: usize) -> Result<Vec<u8>, ChunkError> {
@@ -76,8 +107,8 @@ fn unframe_unknown(packed: &[u8], max: usize) -> Result<Vec<u8>, ChunkError> {
     Ok(out)
 }
 
-/// Unpacks; nothing larger than `max` bytes is made.
-pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed, ChunkError> {
+/// Reads what lies where; nothing larger than `max` bytes is made, now or later.
+pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed<'_>, ChunkError> {
     let mut r = Reader::new(bytes);
     let n = r.index(r.rest.len() + 1)?;
     let mut entries = Vec::with_capacity(n);
@@ -108,18 +139,27 @@ pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed, ChunkError> {
     } else {
         Vec::new()
     };
-    let mut pool = Reader::new(&pool);
+    let mut at = 0;
     let mut payloads = Vec::with_capacity(entries.len());
     for (place, raw, stored) in entries {
-        let p = match place {
-            RAW => r.bytes(stored)?.to_vec(),
-            FRAME => unframe(r.bytes(stored)?, raw)?,
-            _ => pool.bytes(raw)?.to_vec(),
-        };
-        if p.len() != raw {
-            return Err(ChunkError("a payload has the wrong length"));
-        }
-        payloads.push(p);
+        payloads.push(match place {
+            RAW => Payload::Stored(r.bytes(stored)?),
+            FRAME => Payload::Frame {
+                packed: r.bytes(stored)?,
+                len: raw,
+            },
+            _ => {
+                at += raw;
+                Payload::Pooled {
+                    from: at - raw,
+                    to: at,
+                }
+            }
+        });
     }
-    Ok(Packed { tree, payloads })
+    Ok(Packed {
+        tree,
+        pool,
+        payloads,
+    })
 }

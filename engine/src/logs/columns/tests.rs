@@ -109,6 +109,32 @@ proptest! {
     }
 
     #[test]
+    fn every_substring_is_found_where_it_is(
+        lines in prop::collection::vec(line(), 1..80),
+        from in any::<prop::sample::Index>(),
+        len in 1..12usize,
+        other in "[a-c\": =0-9]{1,4}",
+    ) {
+        let text: Vec<u8> = lines.concat();
+        let mut ends = Vec::new();
+        lines.iter().fold(0, |n, l| { ends.push((n + l.len()) as u32); n + l.len() });
+        let mut zstd = zstd::bulk::Compressor::new(1).expect("a compressor");
+        let page = encode(&text, &ends, &mut zstd).expect("encoded").expect("rebuilt");
+        let mut needles = vec![other.into_bytes()];
+        if !text.is_empty() {
+            let from = from.index(text.len());
+            needles.push(text[from..(from + len).min(text.len())].to_vec());
+        }
+        for needle in needles {
+            let finder = memchr::memmem::Finder::new(&needle);
+            let want: Vec<bool> = lines.iter().map(|l| finder.find(l).is_some()).collect();
+            let got = search(&page, lines.len(), text.len(), &finder).expect("searched");
+            let got = got.unwrap_or_else(|| vec![false; lines.len()]);
+            prop_assert_eq!(got, want, "{:?}", String::from_utf8_lossy(&needle));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut out = Vec::new();
         harmless(decode(&bytes, 10, 1000, &mut out));
