@@ -184,3 +184,6 @@ impl Store {
         lines.and(tables).and(metrics)
     }
 }
+
+#[cfg(test)]
+mod tests;
