@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::append::{add_start, insert_sparse};
+use super::apply::{add_start, insert_sparse};
 use super::group::Group;
 use super::record::{self, Cell};
 use super::{Head, HistPoint, Index};

@@ -46,7 +46,7 @@ async fn answer(
 ) -> Result<Response, Failed> {
     let bad = |e: String| (StatusCode::BAD_REQUEST, e);
     let mut sent = Vec::new();
-    let (limit, timeout) = (limits::WRITE_BODY_BYTES_MAX, api.options.read_timeout);
+    let (limit, timeout) = (limits::READ_BODY_BYTES_MAX, api.options.read_timeout);
     body::read(request.into_body(), limit, timeout, &mut sent)
         .await
         .map_err(|e| (e.status(), e.to_string()))?;
