@@ -127,7 +127,7 @@ impl Signer {
             let session = variable("AWS_SESSION_TOKEN");
             return Ok(Key {
                 id,
-                secret: Secret::new(&variable("AWS_SECRET_ACCESS_KEY")),
+                secret: Secret::new(variable("AWS_SECRET_ACCESS_KEY")),
                 session: (!session.is_empty()).then(|| Secret::new(&session)),
             });
         }
