@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: run build test deps fmt fmt-check lint bench
+.PHONY: run build test deps fmt fmt-check lint bench fuzz
 
 # Starts everything on 127.0.0.1 with built-in defaults; data in ./data.
 run:
@@ -45,3 +45,14 @@ lint:
 
 bench:
 	$(CARGO) bench --workspace
+
+# Each target for FUZZ_SECONDS; stops at the first finding. Checked in seeds are only read.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+fuzz:
+	@set -e; for t in $(FUZZ_TARGETS); do \
+	  seeds=fuzz/corpus/$$t; found=target/fuzz-corpus/$$t; mkdir -p $$seeds $$found; \
+	  echo "== $$t"; \
+	  $(CARGO) +nightly fuzz run --sanitizer none $$t $$found $$seeds -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=65536; \
+	done

@@ -6,6 +6,7 @@ mod support;
 mod command_line;
 mod envelope;
 mod federation;
+mod limits;
 mod metadata;
 mod otlp;
 mod queries;

@@ -148,3 +148,42 @@ fn version_2_survives_an_outage() {
 fn a_crash_of_the_sender_leaves_no_gap() {
     survives_an_outage("io.prometheus.write.v2.Request", true);
 }
+
+#[test]
+fn nothing_is_sent_where_the_authentication_is_not_supported() {
+    let b = Server::start(&["--web.enable-remote-write-receiver"]);
+    let listeners = [(); 3].map(|()| {
+        let l = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        l.set_nonblocking(true).expect("a listener");
+        l
+    });
+    let [azure, google, role] = listeners
+        .each_ref()
+        .map(|l| l.local_addr().expect("an address"));
+    let a = Server::start(&[]);
+    let yaml = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+         scrape_configs:\n- {{job_name: self, static_configs: [{{targets: ['{}']}}]}}\n\
+         remote_write:\n\
+         - {{url: 'http://{azure}/w', azuread: {{cloud: AzurePublic}}}}\n\
+         - {{url: 'http://{google}/w', google_iam: {{credentials_file: x}}}}\n\
+         - {{url: 'http://{role}/w', sigv4: {{region: r, role_arn: 'arn:x'}}}}\n\
+         - {{url: 'http://{}/api/v1/write', queue_config: {{batch_send_deadline: 100ms}}}}\n",
+        a.address, b.address
+    );
+    a.dir.write("prometheus.yml", yaml);
+    a.signal("HUP");
+    // The others are not held up.
+    wait("samples arrive", || newest(&b) > 0);
+    for l in &listeners {
+        let e = l.accept().expect_err("a request without authentication");
+        assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    let metrics = a.get("/metrics").text();
+    let refused = "sextant_remote_write_destinations_refused 3";
+    assert!(metrics.lines().any(|l| l == refused));
+    for what in ["azuread", "google_iam", "sigv4 role_arn"] {
+        let line = format!("{what} is not supported: nothing is sent to this destination");
+        assert!(a.log().iter().any(|l| l.contains(&line)), "{what}");
+    }
+}

@@ -71,3 +71,76 @@ fn targets_are_scraped_shown_and_described() {
         s.get("/api/v1/targets").data()["activeTargets"] == json!([])
     });
 }
+
+#[test]
+fn scraping_counts_itself() {
+    let address = target::serve(EXPOSED);
+    let many = target::serve("a 1\nb 1\nc 1\n");
+    let large = target::serve("a 1\n".repeat(100));
+    let yaml = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+         - {{job_name: j, target_limit: 7, static_configs: [{{targets: ['{address}']}}]}}\n\
+         - {{job_name: over, sample_limit: 2, static_configs: [{{targets: ['{many}']}}]}}\n\
+         - {{job_name: big, body_size_limit: 64B, static_configs: [{{targets: ['{large}']}}]}}\n"
+    );
+    let s = Server::with_config(&yaml, &[]);
+    for (line, least) in [
+        ("prometheus_target_scrape_pools_total", 3.0),
+        (
+            "prometheus_target_scrape_pool_targets{scrape_job=\"j\"}",
+            1.0,
+        ),
+        (
+            "prometheus_target_scrape_pool_target_limit{scrape_job=\"j\"}",
+            7.0,
+        ),
+        (
+            "prometheus_target_metadata_cache_entries{scrape_job=\"j\"}",
+            1.0,
+        ),
+        (
+            "prometheus_sd_discovered_targets{config=\"j\",name=\"scrape\"}",
+            1.0,
+        ),
+        ("prometheus_target_scrapes_exceeded_sample_limit_total", 1.0),
+        (
+            "prometheus_target_scrapes_exceeded_body_size_limit_total",
+            1.0,
+        ),
+        ("prometheus_target_scrape_pools_failed_total", 0.0),
+        ("prometheus_target_scrapes_sample_out_of_order_total", 0.0),
+    ] {
+        wait(line, || {
+            let text = s.get("/metrics").text();
+            let value = text.lines().find_map(|l| l.strip_prefix(line));
+            let value = value.and_then(|v| v.trim().parse::<f64>().ok());
+            value.is_some_and(|v| v >= least)
+        });
+    }
+}
+
+#[test]
+fn created_series_are_stored_unless_start_timestamps_are_asked_for() {
+    let body = "# TYPE a counter\na_total 5\na_created 1700000000\n# EOF\n";
+    let address = target::serve_as("application/openmetrics-text; version=1.0.0", body);
+    let yaml = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+         - {{job_name: j, static_configs: [{{targets: ['{address}']}}]}}\n"
+    );
+    for (flags, stored) in [
+        (&[][..], true),
+        (
+            &["--enable-feature=created-timestamp-zero-ingestion"],
+            false,
+        ),
+        (&["--enable-feature=x,st-storage"], false),
+    ] {
+        let s = Server::with_config(&yaml, flags);
+        let has = |q: &str| {
+            let data = s.query("/api/v1/query", &[("query", q)]).data();
+            data["result"] != json!([])
+        };
+        wait("a sample", || has("a_total"));
+        assert_eq!(has("a_created"), stored, "{flags:?}");
+    }
+}

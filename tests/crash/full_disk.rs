@@ -80,8 +80,8 @@ fn full_disk_refuses_writes_and_recovers_by_itself() {
     let freed = Instant::now();
     while total(&acked) < at_full + 3 * WRITERS {
         assert!(
-            freed.elapsed() < Duration::from_secs(10),
-            "writes did not come back in 10 s"
+            freed.elapsed() < Duration::from_secs(120),
+            "writes did not come back in 120 s"
         );
         std::thread::sleep(Duration::from_millis(5));
     }

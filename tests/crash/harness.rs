@@ -64,8 +64,8 @@ impl Server {
                 return started.elapsed();
             }
             assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "not ready in 60 s"
+                started.elapsed() < Duration::from_secs(120),
+                "not ready in 120 s"
             );
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -92,7 +92,7 @@ pub(crate) fn call(
     path: &str,
     body: &[u8],
 ) -> std::io::Result<(u16, Vec<u8>)> {
-    c.set_read_timeout(Some(Duration::from_secs(30)))?;
+    c.set_read_timeout(Some(Duration::from_secs(120)))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nContent-Encoding: snappy\r\n\
          Content-Type: application/x-protobuf\r\n\r\n",

@@ -5,6 +5,11 @@ use std::net::TcpListener;
 
 /// Serves `body` as Prometheus text on every path until the process ends; gives its address.
 pub(crate) fn serve(body: impl Into<Vec<u8>>) -> String {
+    serve_as("text/plain; version=0.0.4", body)
+}
+
+/// The same with another content type.
+pub(crate) fn serve_as(content_type: &'static str, body: impl Into<Vec<u8>>) -> String {
     let body = body.into();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -18,7 +23,7 @@ pub(crate) fn serve(body: impl Into<Vec<u8>>) -> String {
                     return;
                 }
                 let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\
+                    "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\
                      Content-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );

@@ -52,11 +52,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Uses that contradict the table and are known: file, room, why it is not repaired yet.
-const KNOWN: &[(&str, &str, &str)] = &[(
-    "engine/src/chunk/gorilla.rs",
-    "wire",
-    "two zigzag functions that wire::proto has too",
-)];
+const KNOWN: &[(&str, &str, &str)] = &[];
 
 /// Rooms of the server that may see `crate::api`. Lifecycle mounts its routes, the command line
 /// builds its options; services never see it.

@@ -7,8 +7,8 @@
 //! Owns: that layout. Knows nothing of: files, checksums, series.
 
 use super::prom_bits::{BitReader, BitWriter, ChunkError, Xor, extend, fits};
+use super::varint::{unzigzag, zigzag};
 use crate::model::Sample;
-use crate::wire::proto::{unzigzag, zigzag};
 
 /// Encoding number of float chunks in Prometheus' files and messages.
 pub const ENCODING_XOR: u8 = 1;

@@ -12,10 +12,24 @@ pub fn put(out: &mut Vec<u8>, mut v: u64) {
     out.push(v as u8);
 }
 
+/// Zig-zag coding: small magnitudes of either sign become small numbers.
+#[inline]
+#[must_use]
+pub fn zigzag(v: i64) -> u64 {
+    ((v << 1) ^ (v >> 63)).cast_unsigned()
+}
+
+/// Undoes [`zigzag`].
+#[inline]
+#[must_use]
+pub fn unzigzag(v: u64) -> i64 {
+    (v >> 1).cast_signed() ^ -((v & 1).cast_signed())
+}
+
 /// Appends a signed number, small magnitudes short.
 #[inline]
 pub fn put_signed(out: &mut Vec<u8>, v: i64) {
-    put(out, ((v << 1) ^ (v >> 63)) as u64);
+    put(out, zigzag(v));
 }
 
 /// Appends length-prefixed bytes.
@@ -93,8 +107,7 @@ impl<'a> Reader<'a> {
     /// As [`Self::varint`].
     #[inline]
     pub fn signed(&mut self) -> Result<i64, ChunkError> {
-        let v = self.varint()?;
-        Ok((v >> 1) as i64 ^ -((v & 1) as i64))
+        Ok(unzigzag(self.varint()?))
     }
 
     /// Next `n` bytes.

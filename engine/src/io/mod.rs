@@ -18,7 +18,7 @@ mod real;
 pub mod sim;
 
 pub use atomic::{read_sealed, replace_file, write_sealed};
-pub use checksum::{Crc, crc32};
+pub use checksum::{Crc, crc32, crc32c};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fs::{DirEntry, File, Fs, FsExt, Mapping, OpenMode, is_no_space, read_full, write_full};
 pub use lock::DirLock;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Exemplar, Labels};
+use crate::model::{Exemplar, InvalidLabels, Labels};
 use crate::wal::Position;
 
 /// How a batch with refused samples is treated.
@@ -118,11 +118,14 @@ pub enum RejectReason {
     /// More than 10 minutes in the future.
     TooFarInFuture,
     /// Labels that no series may have (no metric name, duplicate name, invalid UTF-8).
-    InvalidLabels(String),
+    InvalidLabels(InvalidLabels),
     /// Histogram that contradicts itself.
     InvalidHistogram(String),
-    /// A configured limit; the text names the limit, its value and the offending label.
+    /// A limit on what one series may be: it will never be taken. The text names the limit, its
+    /// value and the offending label.
     Limit(String),
+    /// The tenant has as many series as it may have: the same may be taken once others have ended.
+    TooManySeries(String),
     /// Exemplar older than the newest one of its series.
     ExemplarOutOfOrder,
 }
@@ -143,7 +146,8 @@ impl fmt::Display for RejectReason {
             Self::TooFarInFuture => {
                 f.write_str("out of bounds: timestamp is too far in the future")
             }
-            Self::InvalidLabels(s) | Self::InvalidHistogram(s) | Self::Limit(s) => f.write_str(s),
+            Self::InvalidLabels(e) => e.fmt(f),
+            Self::InvalidHistogram(s) | Self::Limit(s) | Self::TooManySeries(s) => f.write_str(s),
             Self::ExemplarOutOfOrder => f.write_str("out of order exemplar"),
         }
     }

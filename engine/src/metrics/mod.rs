@@ -16,6 +16,7 @@ mod manifest;
 mod open;
 mod options;
 mod select;
+mod stored;
 mod transfer;
 pub mod tsdb;
 
@@ -25,6 +26,7 @@ pub use db::{Db, DbStats, real_fs};
 pub use open::{OpenError, Opening, Recovery};
 pub use options::DbOptions;
 pub use select::Selection;
+pub use stored::StoredColumn;
 pub use transfer::{TransferError, Transferred};
 
 pub use crate::wal::Position;

@@ -361,7 +361,7 @@ fn overlaps(block: &Block, c: &ChunkRef, min_t: i64, max_t: i64) -> bool {
 }
 
 /// Start timestamp in force at `t`, 0 when unknown.
-fn start_at(starts: &[(i64, i64)], t: i64) -> i64 {
+pub(super) fn start_at(starts: &[(i64, i64)], t: i64) -> i64 {
     let i = starts.partition_point(|s| s.0 <= t);
     if i == 0 { 0 } else { starts[i - 1].1 }
 }

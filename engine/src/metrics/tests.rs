@@ -436,8 +436,8 @@ fn try_read(db: &Db) -> Option<Store> {
     Some(out)
 }
 
-/// One flipped bit in every byte of every kind of file, and cuts at many lengths: what is damaged
-/// is noticed, and what is served is right.
+/// A flipped bit in every `SEXTANT_FLIP_STEP`th byte (7 by default) of every kind of file, and cuts
+/// at many lengths: what is damaged is noticed, and what is served is right.
 #[test]
 fn flips_and_cuts_are_noticed_and_never_served() {
     let fs = SimFs::new();
@@ -470,22 +470,31 @@ fn flips_and_cuts_are_noticed_and_never_served() {
         .ok()
         .and_then(|v| v.parse().ok())
         .unwrap_or(7);
-    let (mut flips, mut noticed) = (0, 0);
+    let mut totals: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     for (path, bytes) in &files {
         let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+        let name = path.to_string_lossy();
+        let kind = kinds.into_iter().find(|k| name.contains(k));
+        let total = totals.entry(kind.unwrap_or("other")).or_default();
         for at in (0..used).step_by(step) {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << (at % 8);
-            flips += 1;
-            noticed += i32::from(damaged(&fs, path, bad, &truth, &format!("flip at {at}")));
+            total[0] += 1;
+            total[1] += usize::from(damaged(&fs, path, bad, &truth, &format!("flip at {at}")));
         }
-        for len in (0..used).step_by(step * 5) {
-            flips += 1;
+        // With a step of 1 every length is tried.
+        let stride = if step == 1 { 1 } else { step * 5 };
+        for len in (0..used).step_by(stride) {
             let cut = bytes[..len].to_vec();
-            noticed += i32::from(damaged(&fs, path, cut, &truth, &format!("cut to {len}")));
+            total[2] += 1;
+            total[3] += usize::from(damaged(&fs, path, cut, &truth, &format!("cut to {len}")));
         }
     }
-    println!("{flips} damaged files: {noticed} noticed, the rest harmless");
+    for (kind, [flips, flips_noticed, cuts, cuts_noticed]) in totals {
+        println!(
+            "{kind}: {flips} flips, {flips_noticed} noticed; {cuts} cuts, {cuts_noticed} noticed; the rest harmless"
+        );
+    }
 }
 
 /// Opens a copy with one damaged file. True when the damage was noticed.
@@ -546,4 +555,37 @@ fn export_and_import_keep_every_sample() {
     assert_eq!(read_all(&copy), want);
     copy.maintain().expect("merges overlapping blocks");
     assert_eq!(read_all(&copy), want);
+}
+
+/// Numbers of blocks once had 16 bits: the 65,537th block was read as the first one.
+#[test]
+fn more_than_65536_blocks_are_told_apart() {
+    // A store with one block about series `i`.
+    let block_of = |i: u64| {
+        let db = open(&SimFs::new(), 0).expect("open");
+        for step in 0..2 {
+            let (sets, mut batch) = (vec![labels(i)], WriteBatch::default());
+            let key = SeriesKey::of_labels(db.key_secret(), &sets[0]);
+            // Far enough apart for a cut between them.
+            let t = 1_000_000 + step * 600_000;
+            batch.push_sample(key, 0, t, i as f64);
+            let opts = AppendOptions::new(AppendMode::Atomic, t);
+            db.append(T, &batch, &sets, &opts).expect("append");
+        }
+        db.flush().expect("flush");
+        let view = Arc::clone(&db.inner().view.read());
+        assert_eq!(view.blocks.len(), 1);
+        Arc::clone(&view.blocks[0])
+    };
+    let mut many = vec![block_of(0); 1 << 16];
+    many.push(block_of(1));
+    let second = [Matcher::equal("i", "1")];
+    let sel = Selection::new(None, i64::MIN, many, &second, i64::MIN, i64::MAX).expect("select");
+    let mut seen = Vec::new();
+    sel.scan(0..sel.len(), &mut |_, c| {
+        seen.extend(c.ts.iter().zip(c.values).map(|(t, v)| (*t, *v)));
+        ControlFlow::Continue(())
+    })
+    .expect("scan");
+    assert_eq!(seen, [(1_000_000, 1.0)]);
 }

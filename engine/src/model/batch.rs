@@ -44,10 +44,31 @@ pub trait LabelsSource {
     ) -> Result<(), InvalidLabels>;
 }
 
-/// Raw labels that cannot be a label set; the text says why.
+/// Why raw labels are no label set. Texts are Prometheus'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidLabels(pub String);
+pub enum InvalidLabels {
+    /// The source does not know the handle.
+    #[error("unknown label handle")]
+    UnknownHandle,
+    /// The bytes are not the message they claim to be: the sender is broken.
+    #[error("{0}")]
+    Malformed(String),
+    /// References that lead nowhere.
+    #[error("{0}")]
+    Reference(String),
+    /// A name or a value is not UTF-8.
+    #[error("{0}")]
+    NotUtf8(String),
+    /// A name comes twice.
+    #[error("label name \"{0}\" is not unique: invalid sample")]
+    Duplicate(String),
+    /// No label is the metric's name.
+    #[error("invalid metric name or label names: no metric name")]
+    NoMetricName,
+    /// A name without characters.
+    #[error("invalid metric name or label names: empty label name")]
+    EmptyName,
+}
 
 /// Handles are indexes into the slice.
 impl LabelsSource for [Labels] {
@@ -57,11 +78,7 @@ impl LabelsSource for [Labels] {
         out: &mut Vec<(&'s str, &'s str)>,
     ) -> Result<(), InvalidLabels> {
         let labels = usize::try_from(handle).ok().and_then(|i| self.get(i));
-        out.extend(
-            labels
-                .ok_or_else(|| InvalidLabels("unknown label handle".into()))?
-                .iter(),
-        );
+        out.extend(labels.ok_or(InvalidLabels::UnknownHandle)?.iter());
         Ok(())
     }
 }

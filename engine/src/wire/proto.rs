@@ -7,6 +7,9 @@
 //! implementation accepts: varints of up to 10 bytes, unknown fields of every wire type, groups
 //! (skipped, to a bounded depth), packed and unpacked lists alike.
 
+// The coding of `sint32` and `sint64`.
+pub use crate::chunk::varint::{unzigzag, zigzag};
+
 /// Why a message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProtoError {
@@ -141,13 +144,6 @@ impl<'a> Value<'a> {
             _ => Err(ProtoError::WrongType(field).into()),
         }
     }
-}
-
-/// Undoes zig-zag coding (`sint32`, `sint64`).
-#[inline]
-#[must_use]
-pub fn unzigzag(v: u64) -> i64 {
-    (v >> 1).cast_signed() ^ -((v & 1).cast_signed())
 }
 
 /// Groups nest at most this deep; deeper messages are refused.
@@ -442,13 +438,6 @@ impl<'a> Writer<'a> {
             }
         }
     }
-}
-
-/// Zig-zag coding (`sint32`, `sint64`).
-#[inline]
-#[must_use]
-pub fn zigzag(v: i64) -> u64 {
-    ((v << 1) ^ (v >> 63)).cast_unsigned()
 }
 
 /// Number of bytes of `v` as a varint.

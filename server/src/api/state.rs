@@ -13,6 +13,7 @@ use engine::wal::ReplayProgress;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
 use crate::scrape::Scraper;
 use crate::telemetry::Metrics;
@@ -46,6 +47,8 @@ pub(crate) struct ServerOptions {
     pub(crate) remote_write_messages: Vec<String>,
     /// Whether OTLP is taken.
     pub(crate) otlp: bool,
+    /// What one write request may cost.
+    pub(crate) write: WriteLimits,
     /// Origins that browsers may call from.
     pub(crate) cors_origin: String,
     /// How long a client may take to send a body.

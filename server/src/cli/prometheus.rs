@@ -7,6 +7,7 @@ use clap::{ArgMatches, Command};
 use super::flags::{self, Flag, Kind, Values, flag, ignored};
 use super::{complain, personality};
 use crate::api::ServerOptions;
+use crate::config::limits::{SeriesLimits, WriteLimits};
 use crate::config::prometheus::PROTOBUF_MESSAGES;
 use crate::http::ListenerOptions;
 use crate::lifecycle::{self, ConfigSource, Exit, Plan, StorageOptions};
@@ -228,6 +229,54 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     ignored("alertmanager.timeout", "", Kind::Duration),
     flag(
+        "limits.series",
+        "0",
+        Kind::Number,
+        "Series in memory, 0 for any number; beyond it new ones are refused with 429",
+    ),
+    flag(
+        "limits.labels-per-series",
+        "1024",
+        Kind::Number,
+        "Labels of a series, 0 for any number",
+    ),
+    flag(
+        "limits.label-name-length",
+        "4096",
+        Kind::Number,
+        "Bytes of a label name, 0 for any number",
+    ),
+    flag(
+        "limits.label-value-length",
+        "65536",
+        Kind::Number,
+        "Bytes of a label value, 0 for any number",
+    ),
+    flag(
+        "limits.write-body-size",
+        "32MB",
+        Kind::Size,
+        "Largest body of a write request as sent; larger ones are refused with 413",
+    ),
+    flag(
+        "limits.write-decoded-size",
+        "32MB",
+        Kind::Size,
+        "Largest body of a write request after decompression",
+    ),
+    flag(
+        "limits.write-series",
+        "1000000",
+        Kind::Number,
+        "Series of a write request",
+    ),
+    flag(
+        "limits.write-samples",
+        "1000000",
+        Kind::Number,
+        "Samples of a write request",
+    ),
+    flag(
         "query.lookback-delta",
         "5m",
         Kind::Duration,
@@ -344,6 +393,10 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
     }
     let dir = PathBuf::from(v.text("storage.tsdb.path"));
     let web_config = v.text("web.config.file");
+    let bytes = |name: &str| match usize::try_from(v.size(name).0) {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(format!("--{name} must be larger than 0")),
+    };
     let auto = features.iter().any(|f| f == "auto-reload-config");
     Ok(Plan {
         config: ConfigSource::File(v.text("config.file").into()),
@@ -360,6 +413,12 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             remote_write: v.on("web.enable-remote-write-receiver"),
             remote_write_messages: messages,
             otlp: v.on("web.enable-otlp-receiver"),
+            write: WriteLimits {
+                body_bytes: bytes("limits.write-body-size")?,
+                decoded_bytes: bytes("limits.write-decoded-size")?,
+                series: v.number("limits.write-series"),
+                samples: v.number("limits.write-samples"),
+            },
             cors_origin: v.text("web.cors.origin"),
             read_timeout: v.duration("web.read-timeout").as_std(),
             query_timeout: v.duration("query.timeout").as_std(),
@@ -380,6 +439,12 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             retention_time,
             retention_size,
             block_range: v.duration("storage.tsdb.min-block-duration"),
+            limits: SeriesLimits {
+                series: v.number("limits.series") as u64,
+                labels: v.number("limits.labels-per-series"),
+                name_bytes: v.number("limits.label-name-length"),
+                value_bytes: v.number("limits.label-value-length"),
+            },
         },
         auto_reload: auto.then(|| v.duration("config.auto-reload-interval").as_std()),
         announce: None,

@@ -69,6 +69,12 @@ pub(crate) trait Check {
     }
 }
 
+/// Types whose `null` is not the default of the field.
+pub(crate) trait Nullable {
+    /// What `null` stands for.
+    fn null() -> Self;
+}
+
 /// The field's name in the file: raw identifiers lose their prefix.
 pub(crate) const fn file_name(ident: &'static str) -> &'static str {
     match ident.as_bytes() {
@@ -132,7 +138,8 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Declares a section: `name: type = default => keep;`. Without a default the type's own is used;
-/// without `keep` an empty value is left out of the rendered document.
+/// without `keep` an empty value is left out of the rendered document. `nullable` is `keep` for a
+/// field in which `null` is a value of its own.
 macro_rules! config {
     ($(#[$m:meta])* pub(crate) struct $name:ident($section:literal) + discovery + http {
         $($fields:tt)*
@@ -191,8 +198,11 @@ macro_rules! config {
                             let mut n = 0usize;
                             $(
                                 if field == n {
-                                    if let Some(v) = map.next_value::<Option<$t>>()? {
-                                        out.$f = v;
+                                    match map.next_value::<Option<$t>>()? {
+                                        Some(v) => out.$f = v,
+                                        None => $crate::config::fields::config!(
+                                            @null out.$f $(, $keep)?
+                                        ),
                                     }
                                     continue;
                                 }
@@ -224,9 +234,12 @@ macro_rules! config {
             }
         }
     };
+    (@null $v:expr, nullable) => { $v = $crate::config::fields::Nullable::null() };
+    (@null $v:expr $(, keep)?) => { () };
     (@default) => { Default::default() };
     (@default $e:expr) => { $e };
     (@shown $v:expr) => { !$crate::config::fields::Omit::omit(&$v) };
     (@shown $v:expr, keep) => { true };
+    (@shown $v:expr, nullable) => { true };
 }
 pub(crate) use config;

@@ -10,10 +10,33 @@ pub(crate) const CONFIG_DEPTH_MAX: usize = 64;
 /// Most files that the patterns of one document may name.
 pub(crate) const CONFIG_GLOB_FILES_MAX: usize = 10_000;
 
-/// Largest request body as sent on write paths.
-pub(crate) const WRITE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Largest write request after decompression.
-pub(crate) const WRITE_DECODED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What one write request may cost. Defaults: what remote write senders of the family stay below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteLimits {
+    /// Bytes of a body as sent.
+    pub(crate) body_bytes: usize,
+    /// Bytes after decompression.
+    pub(crate) decoded_bytes: usize,
+    /// Series.
+    pub(crate) series: usize,
+    /// Samples, histograms included.
+    pub(crate) samples: usize,
+}
+
+/// What a tenant and a series may cost; 0 for no limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeriesLimits {
+    /// Series of a tenant in memory.
+    pub(crate) series: u64,
+    /// Labels of a series.
+    pub(crate) labels: usize,
+    /// Bytes of a label name.
+    pub(crate) name_bytes: usize,
+    /// Bytes of a label value.
+    pub(crate) value_bytes: usize,
+}
+/// Largest request body of a remote read: matchers and hints.
+pub(crate) const READ_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Largest body of a form post (queries with long lists of matchers).
 pub(crate) const FORM_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Largest header block of a request.

@@ -11,8 +11,9 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 
 pub(super) async fn run(c: HttpSdConfig, to: Reporter) {
     let every = c.refresh_interval.as_std().max(Duration::from_secs(1));
+    let mut credentials = None;
     loop {
-        match ask(&c).await {
+        match ask(&c, &mut credentials).await {
             Ok(groups) => {
                 if !to.report(groups).await {
                     return;
@@ -26,7 +27,11 @@ pub(super) async fn run(c: HttpSdConfig, to: Reporter) {
     }
 }
 
-async fn ask(c: &HttpSdConfig) -> Result<Vec<TargetGroup>, String> {
+/// One request. `credentials` are kept from one to the next, with their token.
+async fn ask(
+    c: &HttpSdConfig,
+    credentials: &mut Option<Credentials>,
+) -> Result<Vec<TargetGroup>, String> {
     let every = c.refresh_interval.as_std();
     let limits = ClientLimits {
         timeout: every,
@@ -34,9 +39,12 @@ async fn ask(c: &HttpSdConfig) -> Result<Vec<TargetGroup>, String> {
     };
     let config = c.http_client();
     let client = client::build(&config, limits).map_err(|e| e.to_string())?;
-    let headers = Credentials::new(&config)
-        .headers()
-        .map_err(|e| e.to_string())?;
+    let known = match credentials.take() {
+        Some(c) => c,
+        None => Credentials::new(&config, limits).map_err(|e| e.to_string())?,
+    };
+    let headers = credentials.insert(known).headers().await;
+    let headers = headers.map_err(|e| e.to_string())?;
     let mut resp = client
         .get(c.url.as_str())
         .headers(headers)

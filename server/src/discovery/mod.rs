@@ -246,7 +246,7 @@ mod tests {
     }
 
     async fn wait_for(seen: &Seen, what: impl Fn(&[TargetGroup]) -> bool) -> Vec<TargetGroup> {
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if let Some((_, g)) = seen.0.lock().last().filter(|(_, g)| what(g)) {
                 return g.clone();
             }

@@ -1,13 +1,15 @@
 //! The one builder of outbound clients: every request this server makes goes through it.
 //!
-//! Credentials and certificates in files are read when a request is made ([`Credentials`]), so
-//! that a rotated file needs no reload.
+//! Credentials in files are read when a request is made ([`Credentials`]), so that a rotated file
+//! needs no reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use super::oauth2::Tokens;
 use crate::config::prometheus::{HttpClientConfig, ProxyConfig, TlsConfig, TlsVersion};
 
 /// Why a client cannot be built or used.
@@ -26,6 +28,9 @@ pub(crate) enum ClientError {
     /// The options contradict what the library can do.
     #[error("{0}")]
     Options(String),
+    /// The token endpoint gave no token: the same may work later.
+    #[error("oauth2: cannot fetch token: {0}")]
+    Token(String),
 }
 
 /// Redirects followed at most, as Go does.
@@ -149,7 +154,7 @@ fn file_error(what: &'static str, file: &str, e: &dyn std::fmt::Display) -> Clie
 }
 
 /// Text that is configured directly or in a file; empty when neither is.
-fn text(inline: &str, file: &str, what: &'static str) -> Result<String, ClientError> {
+pub(super) fn text(inline: &str, file: &str, what: &'static str) -> Result<String, ClientError> {
     if file.is_empty() {
         return Ok(inline.to_owned());
     }
@@ -175,21 +180,30 @@ fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Client
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     config: HttpClientConfig,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Credentials {
-    /// Credentials of `config`.
-    pub(crate) fn new(config: &HttpClientConfig) -> Self {
-        Self {
-            config: config.clone(),
-        }
-    }
-
-    /// Headers of one request.
+    /// Credentials of `config`; `limits` hold for the requests that fetch tokens.
     ///
     /// # Errors
-    /// When a file cannot be read.
-    pub(crate) fn headers(&self) -> Result<HeaderMap, ClientError> {
+    /// When the client of the token endpoint cannot be built.
+    pub(crate) fn new(
+        config: &HttpClientConfig,
+        limits: ClientLimits,
+    ) -> Result<Self, ClientError> {
+        let tokens = config.oauth2.as_ref().map(|o| Tokens::new(o, limits));
+        Ok(Self {
+            config: config.clone(),
+            tokens: tokens.transpose()?.map(Arc::new),
+        })
+    }
+
+    /// Headers of one request. Cost: a request of its own when an OAuth 2.0 token has expired.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a token cannot be had.
+    pub(crate) async fn headers(&self) -> Result<HeaderMap, ClientError> {
         let c = &self.config;
         let mut out = HeaderMap::new();
         if let Some(b) = &c.basic_auth {
@@ -224,6 +238,9 @@ impl Credentials {
                 &format!("Bearer {}", bearer.trim()),
             )?;
         }
+        if let Some(t) = &self.tokens {
+            out.insert(AUTHORIZATION, t.header().await?);
+        }
         for (name, h) in &c.http_headers {
             for v in &h.values {
                 append(&mut out, name, v)?;
@@ -245,8 +262,8 @@ mod tests {
     use crate::config::Secret;
     use crate::config::prometheus::BasicAuth;
 
-    #[test]
-    fn clients_are_built_and_carry_credentials() {
+    #[tokio::test]
+    async fn clients_are_built_and_carry_credentials() {
         let config = HttpClientConfig {
             basic_auth: Some(BasicAuth {
                 username: "u".into(),
@@ -260,7 +277,8 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
         };
         build(&config, limits).unwrap();
-        let headers = Credentials::new(&config).headers().unwrap();
+        let headers = Credentials::new(&config, limits).unwrap();
+        let headers = headers.headers().await.unwrap();
         assert_eq!(headers[AUTHORIZATION], "Basic dTpw");
     }
 }

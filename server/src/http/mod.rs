@@ -1,7 +1,7 @@
 //! The sockets: one listener for everything that comes in, one client builder for what goes out.
 //!
 //! Owns: connection limits, timeouts, TLS, users of the web configuration file, request bodies,
-//! compression of answers, graceful drain.
+//! compression of answers, graceful drain, and what proves us to others (tokens, signatures).
 //! Knows nothing of: which routes exist, what bodies mean.
 //!
 //! Invariants
@@ -20,7 +20,9 @@ pub(crate) mod client;
 mod compress;
 mod guard;
 mod listener;
+mod oauth2;
 mod params;
+pub(crate) mod sigv4;
 mod stream;
 mod tls;
 

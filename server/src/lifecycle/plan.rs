@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::ServerOptions;
+use crate::config::limits::SeriesLimits;
 use crate::config::prometheus::{LoadedConfig, load, load_text};
 use crate::config::{ByteSize, ConfigError, PromDuration};
 use crate::http::ListenerOptions;
@@ -79,6 +80,8 @@ pub(crate) struct StorageOptions {
     pub(crate) retention_size: ByteSize,
     /// Range of a block cut from the head.
     pub(crate) block_range: PromDuration,
+    /// What a tenant and a series may cost.
+    pub(crate) limits: SeriesLimits,
 }
 
 /// What to start.

@@ -188,6 +188,7 @@ async fn serve(plan: Plan) -> Exit {
         &plan.storage.dir,
         &api.metrics,
     ));
+    scraping.enable(&api.options.features);
     // Destinations first: what is scraped from the first moment on is theirs.
     let started = remote.prepare(&config).and_then(|d| {
         remote.apply(d);
@@ -199,6 +200,7 @@ async fn serve(plan: Plan) -> Exit {
         http.stop(DRAIN).await;
         return Exit::Start;
     }
+    api.metrics.register(Arc::new(scraping.board()));
     api.set_scraper(scraping.scraper());
     let services = (scraping.clone(), remote.clone());
     let kept = (api.clone(), plan.config.clone(), services);

@@ -58,6 +58,10 @@ pub(super) fn open(
             progress: Some(progress),
             ..WalOptions::default()
         },
+        series_max: storage.limits.series,
+        labels_max: storage.limits.labels,
+        label_name_bytes_max: storage.limits.name_bytes,
+        label_value_bytes_max: storage.limits.value_bytes,
         block_range_ms: storage.block_range.as_ms().max(1000),
         retention_ms: tuning.retention_ms,
         retention_bytes: tuning.retention_bytes,

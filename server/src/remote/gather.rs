@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use engine::metrics::{Db, SelectError, Selection};
+use engine::metrics::{Db, SelectError, Selection, StoredColumn};
 use engine::model::{
-    Column, Exemplar, HistogramPoint, HistogramSample, Labels, METRIC_NAME, Matcher, Sample,
-    SeriesKey, TenantId,
+    Exemplar, HistogramPoint, Labels, METRIC_NAME, Matcher, Sample, SeriesKey, TenantId,
 };
 
 use super::batch::Series;
@@ -151,7 +150,7 @@ impl Gather {
             let mut at = self.after.take().map_or(0, |l| first_after(&found, &l));
             while at < found.len() && !slice.is_full() {
                 let end = found.len().min(at + SCAN_SERIES);
-                found.scan(at..end, &mut |i, column| {
+                found.scan_stored(at..end, &mut |i, column| {
                     let labels = found.labels(i);
                     let key = db.key_of(labels);
                     let after = self.window.after(marks.get(&key).copied());
@@ -176,7 +175,7 @@ impl Gather {
                 for (key, labels) in gaps {
                     let i = first_after(&older, &labels).saturating_sub(1);
                     let after = window.after(marks.get(&key).copied());
-                    older.scan(i..older.len().min(i + 1), &mut |i, column| {
+                    older.scan_stored(i..older.len().min(i + 1), &mut |i, column| {
                         // A series may have been deleted in between.
                         if *older.labels(i) == labels {
                             let series = (key, &labels, exemplars_of(&labels));
@@ -220,12 +219,12 @@ impl Window {
         slice: &mut Slice,
         rules: &Rules,
         (key, labels, exemplars): (SeriesKey, &Labels, &[Exemplar]),
-        column: &Column<'_>,
+        column: &StoredColumn<'_>,
         after: i64,
     ) {
         let first = column.ts.partition_point(|t| *t <= after);
         let end = column.ts.partition_point(|t| *t <= self.to);
-        let fresh = |h: &&HistogramSample| h.t > after && h.t <= self.to;
+        let fresh = |h: &&HistogramPoint| h.t > after && h.t <= self.to;
         let histograms = || column.histograms.iter().filter(fresh);
         let newest_float = column.ts[first..end].last().copied();
         let Some(newest) = histograms().map(|h| h.t).chain(newest_float).max() else {
@@ -264,11 +263,7 @@ impl Window {
         };
         if sent_histograms {
             let young = histograms().filter(|h| h.t > self.too_old);
-            out.histograms.extend(young.map(|h| HistogramPoint {
-                t: h.t,
-                start_t: h.start_t,
-                h: (*h.h).clone().into_stored(),
-            }));
+            out.histograms.extend(young.cloned());
         }
         slice.too_old += (points - out.points()) as u64;
         if out.points() == 0 {

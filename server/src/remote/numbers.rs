@@ -86,18 +86,26 @@ impl Numbers {
 
 /// Numbers of all destinations, by name and URL (without user information).
 #[derive(Debug, Default)]
-pub(super) struct Board(Mutex<BTreeMap<(String, String), Arc<Numbers>>>);
+pub(super) struct Board {
+    destinations: Mutex<BTreeMap<(String, String), Arc<Numbers>>>,
+    refused: AtomicU64,
+}
 
 impl Board {
     /// The numbers of a destination; they go on where an earlier one of the same name ended.
     pub(super) fn of(&self, name: &str, url: &str) -> Arc<Numbers> {
         let key = (name.to_owned(), url.to_owned());
-        Arc::clone(self.0.lock().entry(key).or_default())
+        Arc::clone(self.destinations.lock().entry(key).or_default())
+    }
+
+    /// Notes how many configured destinations are not sent to.
+    pub(super) fn refuse(&self, n: usize) {
+        self.refused.store(n as u64, Relaxed);
     }
 
     /// Shows no other destinations than these.
     pub(super) fn keep(&self, names: &[(String, String)]) {
-        self.0.lock().retain(|k, _| names.contains(k));
+        self.destinations.lock().retain(|k, _| names.contains(k));
     }
 }
 
@@ -195,7 +203,7 @@ const ROWS: &[Row] = &[
 
 impl Collector for Board {
     fn collect(&self, out: &mut Vec<Family>) {
-        let board = self.0.lock();
+        let board = self.destinations.lock();
         if board.is_empty() {
             return;
         }
@@ -245,6 +253,12 @@ impl Collector for Board {
             kind: Kind::Histogram,
             samples: times,
         });
+        out.push(Family::single(
+            "sextant_remote_write_destinations_refused",
+            "Configured remote write destinations that are not sent to, because their authentication is not supported.",
+            Kind::Gauge,
+            of(&self.refused),
+        ));
         let seen = board.values().map(|n| seconds(&n.highest_seen));
         out.push(Family::single(
             "prometheus_remote_storage_highest_timestamp_in_seconds",

@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
+use url::Url;
 
 use crate::config::prometheus::{PROTOBUF_MESSAGES, RemoteWriteConfig};
-use crate::http::client::{self, ClientLimits, Credentials};
+use crate::http::client::{self, ClientError, ClientLimits, Credentials};
+use crate::http::sigv4::Signer;
 
 /// Nobody may keep us waiting longer than this with `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -86,7 +89,8 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 pub(super) struct Sender {
     client: reqwest::Client,
     credentials: Credentials,
-    url: String,
+    signer: Option<Signer>,
+    url: Url,
     headers: HeaderMap,
     retry_429: bool,
     v2: AtomicBool,
@@ -116,8 +120,9 @@ impl Sender {
         }
         Ok(Self {
             client: client::build(&config, limits).map_err(|e| e.to_string())?,
-            credentials: Credentials::new(&config),
-            url: c.url.as_str().to_owned(),
+            credentials: Credentials::new(&config, limits).map_err(|e| e.to_string())?,
+            signer: c.sigv4.as_ref().map(Signer::new).transpose()?,
+            url: c.url.as_str().parse().map_err(|e| format!("url: {e}"))?,
             headers,
             retry_429: c.queue_config.retry_on_http_429,
             v2: AtomicBool::new(c.protobuf_message == PROTOBUF_MESSAGES[1]),
@@ -138,16 +143,25 @@ impl Sender {
         self.v2.store(false, Relaxed);
     }
 
+    /// Headers that prove who sends `body`.
+    async fn prove(&self, body: &[u8]) -> Result<HeaderMap, ClientError> {
+        let mut headers = self.credentials.headers().await?;
+        if let Some(s) = &self.signer {
+            headers.extend(s.sign("POST", &self.url, body, Timestamp::now())?);
+        }
+        Ok(headers)
+    }
+
     /// Sends `body`, which was encoded for `protocol`; `attempt` counts from 0.
     pub(super) async fn send(&self, body: Vec<u8>, protocol: Protocol, attempt: u32) -> Outcome {
-        let credentials = match self.credentials.headers() {
+        let credentials = match self.prove(&body).await {
             Ok(h) => h,
-            // A file that is being rotated comes back.
+            // A file that is being rotated comes back, a token endpoint too.
             Err(e) => return Outcome::Later(None, e.to_string()),
         };
         let mut request = self
             .client
-            .post(&self.url)
+            .post(self.url.clone())
             .headers(self.headers.clone())
             .headers(credentials)
             .header(CONTENT_ENCODING, "snappy")

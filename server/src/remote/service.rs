@@ -42,8 +42,23 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// Destinations that can be run.
-pub(crate) struct Prepared(Vec<Destination>);
+/// Destinations that can be run, and those that must not be.
+pub(crate) struct Prepared {
+    destinations: Vec<Destination>,
+    /// Keys of those whose authentication is not supported. They are never sent to without it.
+    refused: Vec<String>,
+}
+
+/// Why nothing may be sent to the destination of `c`.
+fn unsupported(c: &RemoteWriteConfig) -> Option<&'static str> {
+    let role = c.sigv4.as_ref().is_some_and(|s| !s.role_arn.is_empty());
+    match () {
+        () if c.azuread.is_some() => Some("azuread"),
+        () if c.google_iam.is_some() => Some("google_iam"),
+        () if role => Some("sigv4 role_arn"),
+        () => None,
+    }
+}
 
 struct Destination {
     /// Of its state on disk.
@@ -111,11 +126,13 @@ impl Service {
         let pairs = config.document.global.external_labels.iter();
         let external: Vec<_> = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         let identities = identities(configs.iter().copied());
-        let mut out = Vec::new();
+        let (mut out, mut refused) = (Vec::new(), Vec::new());
         for (c, (key, name)) in configs.into_iter().zip(identities) {
             let fail = |e: String| format!("remote_write to {}: {e}", c.url);
-            if c.oauth2.is_some() || c.sigv4.is_some() {
-                tracing::warn!(remote = %name, url = %c.url, "oauth2 and sigv4 are not supported: remote write is not authenticated");
+            if let Some(what) = unsupported(c) {
+                tracing::error!(remote = %name, url = %c.url.redacted(), "{what} is not supported: nothing is sent to this destination");
+                refused.push(key);
+                continue;
             }
             let relabel = Relabel::compile(&c.write_relabel_configs, false);
             out.push(Destination {
@@ -137,7 +154,10 @@ impl Service {
                 },
             });
         }
-        Ok(Prepared(out))
+        Ok(Prepared {
+            destinations: out,
+            refused,
+        })
     }
 
     /// Copies to exactly the destinations of `prepared`; what did not change is left alone. Must
@@ -147,12 +167,15 @@ impl Service {
         let mut before = std::mem::take(&mut *running);
         let shown = |d: &Destination| (d.name.clone(), d.wanted.config.url.redacted());
         self.board
-            .keep(&prepared.0.iter().map(shown).collect::<Vec<_>>());
+            .keep(&prepared.destinations.iter().map(shown).collect::<Vec<_>>());
+        self.board.refuse(prepared.refused.len());
         if before.is_empty() {
-            let keys: Vec<&str> = prepared.0.iter().map(|d| d.key.as_str()).collect();
+            // A refused destination keeps its mark for the day when it is supported.
+            let keys = prepared.destinations.iter().map(|d| &d.key);
+            let keys: Vec<&str> = keys.chain(&prepared.refused).map(String::as_str).collect();
             place::sweep(&*self.fs, &self.dir, &keys);
         }
-        for d in prepared.0 {
+        for d in prepared.destinations {
             let (key, heir) = (d.key.clone(), before.remove(&d.key));
             let next = match heir {
                 Some(r) if r.wanted == d.wanted => r,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use engine::metrics::{AppendMode, AppendOptions, Db};
-use engine::model::{HistogramPoint, Labels, Sample, SeriesKey, TenantId, WriteBatch};
+use engine::model::{
+    BatchExtra, CounterResetHint, Counts, Histogram, HistogramPoint, Labels, Sample, SeriesKey,
+    Span, TenantId, WriteBatch,
+};
 
 use super::batch::{Series, batches, lanes};
 use super::gather::{Gather, Rules, Slice, Window};
@@ -261,4 +264,45 @@ fn retry_after_is_seconds_or_a_date() {
     assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
     assert_eq!(of("Sun, 06 Nov 1994 08:40:00 GMT"), None);
     assert_eq!(of("soon"), None);
+}
+
+/// Histograms once left as float histograms, whatever they came as.
+#[test]
+fn integer_histograms_leave_as_integer_histograms() {
+    let (db, labels) = (Db::in_memory(), metric(0));
+    let point = HistogramPoint {
+        t: 1000,
+        start_t: 0,
+        h: Histogram {
+            hint: CounterResetHint::Unknown,
+            schema: 1,
+            zero_threshold: 0.001,
+            sum: 7.5,
+            positive_spans: vec![Span {
+                offset: 0,
+                length: 2,
+            }],
+            negative_spans: Vec::new(),
+            custom_values: Vec::new(),
+            counts: Counts::Integer {
+                count: 5,
+                zero: 1,
+                positive: vec![1, 2],
+                negative: Vec::new(),
+            },
+        },
+    };
+    let (sets, mut b) = (vec![labels.clone()], WriteBatch::default());
+    let extra = BatchExtra {
+        histograms: vec![point.clone()],
+        ..BatchExtra::default()
+    };
+    b.push_series(db.key_of(&labels), 0, 0, Some(extra));
+    let options = AppendOptions::new(AppendMode::Atomic, i64::MAX / 2);
+    db.append(TenantId::DEFAULT, &b, &sets, &options).unwrap();
+    let mut gather = Gather::new(&db, window(0, 0, 2000)).unwrap();
+    let slice = gather.next(&db, &rules(&[], ""), &Marks::default());
+    let sent = &slice.unwrap().unwrap().series[0].histograms;
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].t, &sent[0].h), (point.t, &point.h));
 }

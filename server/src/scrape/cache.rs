@@ -225,7 +225,7 @@ impl LabelsSource for BatchLabels<'_> {
                 .get(handle as usize)
                 .and_then(|e| e.labels.as_ref()),
         };
-        let labels = labels.ok_or_else(|| InvalidLabels("unknown label handle".into()))?;
+        let labels = labels.ok_or(InvalidLabels::UnknownHandle)?;
         out.extend(labels.iter());
         Ok(())
     }

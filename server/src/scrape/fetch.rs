@@ -114,7 +114,7 @@ impl Fetcher {
         }
         Ok(Self {
             client: client::build(&config, limits).map_err(|e| e.to_string())?,
-            credentials: Credentials::new(&config),
+            credentials: Credentials::new(&config, limits).map_err(|e| e.to_string())?,
             accept: accept(&c.scrape_protocols, escaping),
             compression: c.enable_compression,
             fallback: c.fallback_scrape_protocol.map(format_of),
@@ -136,7 +136,8 @@ impl Fetcher {
     }
 
     async fn ask(&self, url: &str, timeout: Duration) -> Result<Fetched, FetchError> {
-        let headers = self.credentials.headers().map_err(|e| e.to_string())?;
+        let headers = self.credentials.headers().await;
+        let headers = headers.map_err(|e| e.to_string())?;
         let encoding = if self.compression { "gzip" } else { "identity" };
         let failed = |e: reqwest::Error| {
             FetchError::from(format!("Get {url:?}: {}", crate::discovery::error_text(&e)))

@@ -86,6 +86,8 @@ pub(super) struct Outcomes {
     pub(super) kept: u64,
     /// New series.
     pub(super) added: u64,
+    /// Whether it failed because there were too many samples.
+    pub(super) over_sample_limit: bool,
 }
 
 impl Ingest {
@@ -384,6 +386,7 @@ impl Sink for Collector<'_> {
         };
         if counts && self.out.kept > limit {
             self.limit_error = Some("sample limit exceeded".into());
+            self.out.over_sample_limit = true;
             return Ok(());
         }
         let first = self.batch.samples.len();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use engine::model::{Labels, MetricMetadata};
 use engine::wire::exposition::Options;
@@ -13,6 +14,7 @@ use super::Appender;
 use super::fetch::Fetcher;
 use super::ingest::{Ingest, Limits, schema_of_factor};
 use super::labels::Rules;
+use super::numbers::{Numbers, count};
 use super::run::{Loop, Order};
 use super::target::{Health, Last, Made, Shared, Target, make};
 use crate::config::prometheus::ScrapeConfig;
@@ -24,6 +26,9 @@ pub(crate) struct Scraper {
     appender: Arc<dyn Appender>,
     /// Spreads the targets of several servers differently.
     seed: u64,
+    numbers: Arc<Numbers>,
+    /// Whether `_created` series give start timestamps; set before the first job.
+    start_timestamps: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -94,6 +99,12 @@ pub(crate) struct PoolView {
     pub(crate) active: usize,
     /// Targets that rules dropped, also those that are not kept for display.
     pub(crate) dropped: usize,
+    /// Targets that discovery found, before rules.
+    pub(crate) discovered: usize,
+    /// Most targets, 0 for any number.
+    pub(crate) target_limit: u64,
+    /// Families whose metadata is known, over all targets.
+    pub(crate) metadata: usize,
 }
 
 impl Scraper {
@@ -102,8 +113,21 @@ impl Scraper {
         Arc::new(Self {
             appender,
             seed,
+            numbers: Arc::default(),
+            start_timestamps: AtomicBool::new(false),
             state: Mutex::default(),
         })
+    }
+
+    /// From now on `_created` series of new loops are not stored but give the start timestamps of
+    /// their families.
+    pub(super) fn use_start_timestamps(&self) {
+        self.start_timestamps.store(true, Relaxed);
+    }
+
+    /// What loops and pools count.
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// Scrapes exactly the jobs `configs`; jobs that did not change are left alone. Must be
@@ -125,7 +149,15 @@ impl Scraper {
                 .get(&c.job_name)
                 .is_some_and(|p| *p.config == *c);
             if !same {
-                fresh.insert(c.job_name.clone(), Pool::new(c)?);
+                let known = state.pools.contains_key(&c.job_name);
+                let (tried, failed) = if known {
+                    (&self.numbers.reloads, &self.numbers.reloads_failed)
+                } else {
+                    (&self.numbers.pools, &self.numbers.pools_failed)
+                };
+                count(tried);
+                let pool = Pool::new(c).inspect_err(|_| count(failed))?;
+                fresh.insert(c.job_name.clone(), pool);
             }
         }
         // From here on nothing fails.
@@ -209,6 +241,13 @@ impl Scraper {
                 name: name.clone(),
                 active: p.running.len(),
                 dropped: p.dropped_total,
+                discovered: p.groups.iter().map(|g| g.targets.len()).sum(),
+                target_limit: p.config.target_limit,
+                metadata: p
+                    .running
+                    .values()
+                    .map(|r| r.shared.metadata.lock().len())
+                    .sum(),
             })
             .collect()
     }
@@ -230,6 +269,7 @@ impl Scraper {
 
 impl GroupSink for Scraper {
     fn update(&self, job: &str, groups: Vec<TargetGroup>) {
+        count(&self.numbers.updates);
         let mut state = self.state.lock();
         match state.pools.get_mut(job) {
             Some(pool) => {
@@ -322,6 +362,9 @@ impl Pool {
                 wanted.len()
             )
         });
+        if forced.is_some() {
+            count(&scraper.numbers.target_limit);
+        }
         for (key, target) in wanted {
             if let Some(r) = self.running.get(&key) {
                 r.shared.forced.lock().clone_from(&forced);
@@ -358,7 +401,7 @@ impl Pool {
             forced: Mutex::new(forced),
         });
         let (orders, receiver) = watch::channel(Order::Run);
-        let ingest = self.ingest(&shared.target, &*scraper.appender);
+        let ingest = self.ingest(&shared.target, scraper);
         let identity = shared.target.identity.as_bytes();
         let url_hash = xxhash_rust::xxh3::xxh3_64(shared.target.url.as_bytes());
         let mut run = Loop {
@@ -367,6 +410,7 @@ impl Pool {
             ingest,
             fetcher: Arc::clone(&self.fetcher),
             appender: Arc::clone(&scraper.appender),
+            numbers: Arc::clone(&scraper.numbers),
             orders: receiver,
             failure_log: self.config.scrape_failure_log_file.clone(),
             job: self.config.job_name.clone(),
@@ -390,7 +434,7 @@ impl Pool {
         }
     }
 
-    fn ingest(&self, t: &Target, appender: &dyn Appender) -> Ingest {
+    fn ingest(&self, t: &Target, scraper: &Scraper) -> Ingest {
         let c = &*self.config;
         let legacy_names = c.metric_name_validation_scheme == "legacy";
         let rules = Rules {
@@ -413,12 +457,12 @@ impl Pool {
                 native_histograms: t.native_histograms,
                 always_classic: t.always_classic,
                 convert_to_nhcb: t.convert_to_nhcb,
-                start_timestamps: false,
+                start_timestamps: scraper.start_timestamps.load(Relaxed),
             },
             extra_reports: c.extra_scrape_metrics == Some(true),
             timeout_seconds: t.timeout.as_secs_f64(),
         };
-        Ingest::new(rules, limits, appender.key_secret())
+        Ingest::new(rules, limits, scraper.appender.key_secret())
     }
 }
 

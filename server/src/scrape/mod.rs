@@ -20,6 +20,7 @@ mod fetch;
 mod ingest;
 mod labels;
 mod manager;
+mod numbers;
 mod run;
 mod service;
 mod target;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::ingest::{Body, Ingest, Outcomes};
+use super::numbers::{Numbers, count};
 use super::target::{Health, Last, Shared};
 use super::{Appender, now_ms};
 use crate::scrape::fetch::{FetchError, Fetcher};
@@ -58,6 +59,7 @@ pub(super) struct Loop {
     pub(super) ingest: Ingest,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) appender: Arc<dyn Appender>,
+    pub(super) numbers: Arc<Numbers>,
     pub(super) orders: watch::Receiver<Order>,
     /// Spreads targets over the interval.
     pub(super) hash: u64,
@@ -121,6 +123,9 @@ impl Loop {
                 }
             }
         };
+        if fetched.as_ref().is_err_and(|e| e.too_large) {
+            count(&self.numbers.body_size);
+        }
         let size = match &fetched {
             Ok(f) => f.body.len() as f64,
             Err(e) if e.too_large => -1.0,
@@ -151,6 +156,10 @@ impl Loop {
         let error = match result {
             Ok(o) => {
                 log_rejections(&self.shared, &o);
+                self.numbers.refused(&o.appended.rejected);
+                if o.over_sample_limit {
+                    count(&self.numbers.sample_limit);
+                }
                 o.error
             }
             Err(e) => Some(e.to_string()),

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use super::numbers::Board;
 use super::{Appender, Scraper};
 use crate::config::prometheus::ScrapeConfig;
 use crate::discovery;
+
+/// Features that make `_created` series start timestamps: the older name and the newer one.
+const START_TIMESTAMPS: [&str; 2] = ["created-timestamp-zero-ingestion", "st-storage"];
 
 /// Finds targets and scrapes them.
 pub(crate) struct Service {
@@ -22,6 +26,14 @@ impl Service {
         }
     }
 
+    /// Switches on what the features of the command line ask for; before [`Self::apply`].
+    pub(crate) fn enable(&self, features: &[String]) {
+        let wanted = |f: &String| START_TIMESTAMPS.contains(&f.as_str());
+        if features.iter().any(wanted) {
+            self.scraper.use_start_timestamps();
+        }
+    }
+
     /// Finds and scrapes the targets of exactly `jobs`; what did not change is left alone. Must be
     /// called within a runtime.
     ///
@@ -32,6 +44,11 @@ impl Service {
         let discovery = jobs.iter().map(|j| (j.job_name.clone(), j.discovery()));
         self.discovery.apply(discovery);
         Ok(())
+    }
+
+    /// What scraping counts, for the page with our own metrics.
+    pub(crate) fn board(&self) -> Board {
+        Board(Arc::clone(&self.scraper))
     }
 
     /// The targets, for whoever shows them.

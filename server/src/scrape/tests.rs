@@ -257,7 +257,7 @@ async fn serve() -> String {
 
 fn job(more: &str) -> PrometheusConfig {
     let text = format!(
-        "scrape_configs: [{{job_name: j, scrape_interval: 200ms, scrape_timeout: 100ms{more}}}]"
+        "scrape_configs: [{{job_name: j, scrape_interval: 400ms, scrape_timeout: 400ms{more}}}]"
     );
     crate::config::parse_yaml(std::path::Path::new("test"), &text).unwrap()
 }
@@ -270,15 +270,23 @@ fn group(address: &str) -> Vec<TargetGroup> {
     }]
 }
 
-async fn until_up(scraper: &Scraper) {
-    for _ in 0..100 {
-        let targets = scraper.targets();
-        if !targets.is_empty() && targets.iter().all(|t| t.health == Health::Up) {
+/// Waits until `done`, however slow the machine is.
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if done() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("not up: {:?}", scraper.targets());
+    panic!("waited in vain for {what}");
+}
+
+async fn until_up(scraper: &Scraper) {
+    until("targets that are up", || {
+        let targets = scraper.targets();
+        !targets.is_empty() && targets.iter().all(|t| t.health == Health::Up)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -296,7 +304,11 @@ async fn a_reload_keeps_what_did_not_change_and_a_lost_target_ends() {
     // Another limit: the loop is replaced, its series live on.
     scraper.apply(job(", sample_limit: 100").jobs()).unwrap();
     assert_eq!(scraper.targets()[0].health, Health::Up);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let known = scraper.targets()[0].last_scrape_ms;
+    until("a scrape by the new loop", || {
+        scraper.targets()[0].last_scrape_ms > known
+    })
+    .await;
     assert!(!taken(&store).iter().any(|l| l.contains("stale")));
     // A limit on targets fails all of them.
     scraper.apply(job(", target_limit: 1").jobs()).unwrap();
@@ -306,28 +318,25 @@ async fn a_reload_keeps_what_did_not_change_and_a_lost_target_ends() {
         ("instance", "second"),
     ]));
     scraper.update("j", two);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let targets = scraper.targets();
-    assert_eq!(targets.len(), 2);
-    for t in &targets {
-        assert_eq!(
-            t.last_error,
-            "target_limit exceeded (number of targets: 2, limit: 1)"
-        );
-    }
+    let limit = "target_limit exceeded (number of targets: 2, limit: 1)";
+    until("both targets to fail", || {
+        let targets = scraper.targets();
+        targets.len() == 2 && targets.iter().all(|t| t.last_error == limit)
+    })
+    .await;
     scraper.update("j", group(&address));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until("one target", || scraper.targets().len() == 1).await;
     until_up(&scraper).await;
     taken(&store);
     scraper.update("j", Vec::new());
     assert!(scraper.targets().is_empty());
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    let lines = taken(&store);
-    let end: Vec<&String> = lines.iter().filter(|l| l.contains("stale")).collect();
-    assert!(
-        end.len() >= 2 && end.iter().any(|l| l.starts_with("a stale")),
-        "{lines:?}"
-    );
+    let mut lines = Vec::new();
+    until("the end of its series", || {
+        lines.extend(taken(&store));
+        let end = lines.iter().filter(|l| l.contains("stale"));
+        end.clone().count() >= 2 && end.clone().any(|l| l.starts_with("a stale"))
+    })
+    .await;
     scraper.stop().await;
 }
 

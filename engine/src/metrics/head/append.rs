@@ -5,56 +5,33 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::group::{Group, SEAL_AT, SLOTS_MAX, is_absent};
+use super::accept::{Bounds, FUTURE_MS, Limits, Verdict, canonical, check_limits, widest_label};
+use super::group::{Group, SLOTS_MAX, is_absent};
 use super::record::{self, Cell};
-use super::{Alias, Head, HistPoint, Index, Map, Side, Writer, alias_hash, alias_key};
+use super::{Alias, Head, HistPoint, Index, Writer, alias_hash, alias_key};
 use crate::chunk::{histogram, varint};
 use crate::metrics::api::{
     AppendError, AppendMode, AppendOptions, Appended, RejectReason, Rejection,
 };
 use crate::model::{
-    BatchSeries, Exemplar, Histogram, HistogramPoint, Labels, LabelsSource, METRIC_NAME, SeriesKey,
-    WriteBatch,
+    BatchSeries, Exemplar, Histogram, HistogramPoint, Labels, LabelsSource, SeriesKey, WriteBatch,
 };
 use crate::wal::{LogHandle, Position, WalError};
 
-/// How far ahead of the wall clock samples may be, ms (Prometheus' ten minutes).
-const FUTURE_MS: i64 = 10 * 60 * 1000;
 /// Labels of a refused series that are kept for the message.
 const REFUSED_LABELS: usize = 64;
-/// In-order samples of one series that may miss their group's rows before the series moves.
-const STRAYS_MAX: u32 = 8;
-/// Share of used cells below which a group is split, percent.
-const FILL_MIN: usize = 25;
-
-/// Configured limits; 0 means none.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::metrics) struct Limits {
-    /// Series in the head of one tenant.
-    pub(in crate::metrics) series: u64,
-    /// Labels of a series.
-    pub(in crate::metrics) labels: usize,
-    /// Bytes of a label name.
-    pub(in crate::metrics) name_bytes: usize,
-    /// Bytes of a label value.
-    pub(in crate::metrics) value_bytes: usize,
-    /// How far behind the newest sample out-of-order samples are taken, ms.
-    pub(in crate::metrics) out_of_order_ms: i64,
-    /// Half of a block's range: how far behind in-order samples of new series may be.
-    pub(in crate::metrics) half_block_ms: i64,
-}
 
 /// A checked batch on its way to the log. Reused.
 #[derive(Default)]
 pub(super) struct Plan {
     /// Series of each batch entry; `u32::MAX` when refused.
     sids: Vec<u32>,
-    cells: Vec<Cell>,
-    sparse: Vec<(u32, i64, f64)>,
-    histograms: Vec<(u32, HistPoint, bool)>,
-    starts: Vec<(u32, i64, i64)>,
-    exemplars: Vec<(u32, Exemplar)>,
-    metadata: Vec<(String, crate::model::MetricMetadata)>,
+    pub(super) cells: Vec<Cell>,
+    pub(super) sparse: Vec<(u32, i64, f64)>,
+    pub(super) histograms: Vec<(u32, HistPoint, bool)>,
+    pub(super) starts: Vec<(u32, i64, i64)>,
+    pub(super) exemplars: Vec<(u32, Exemplar)>,
+    pub(super) metadata: Vec<(String, crate::model::MetricMetadata)>,
     bytes: [Vec<u8>; 7],
     pairs: Vec<u32>,
     /// Groups that took new series of this batch, by first timestamp.
@@ -72,50 +49,6 @@ impl Plan {
         self.metadata.clear();
         self.open.clear();
         self.bytes.iter_mut().for_each(Vec::clear);
-    }
-}
-
-/// What the acceptance rules say about a sample.
-enum Verdict {
-    InOrder,
-    /// Stored already, to the bit.
-    Same,
-    OutOfOrder,
-    Refused(RejectReason),
-}
-
-/// Bounds of one append.
-struct Bounds {
-    max_t: i64,
-    min_valid: i64,
-    window: i64,
-    future: i64,
-}
-
-impl Bounds {
-    /// Prometheus' rules; `same` tells whether the newest point equals the new one.
-    fn judge(&self, last: i64, t: i64, same: impl FnOnce() -> Option<RejectReason>) -> Verdict {
-        if t > self.future {
-            return Verdict::Refused(RejectReason::TooFarInFuture);
-        }
-        if t >= self.min_valid {
-            if t > last {
-                return Verdict::InOrder;
-            }
-            if t == last {
-                return same().map_or(Verdict::Same, Verdict::Refused);
-            }
-        }
-        if self.window > 0 && t >= self.max_t.saturating_sub(self.window) {
-            return Verdict::OutOfOrder;
-        }
-        Verdict::Refused(if self.window > 0 {
-            RejectReason::TooOld
-        } else if t < self.min_valid {
-            RejectReason::OutOfBounds
-        } else {
-            RejectReason::OutOfOrder
-        })
     }
 }
 
@@ -212,8 +145,8 @@ impl Head {
             }
             pairs.clear();
             let t = first_time(batch, s);
-            let read = labels.collect(s.labels, &mut pairs).map_err(|e| e.0);
-            let made = read
+            let made = labels
+                .collect(s.labels, &mut pairs)
                 .and_then(|()| canonical(&mut pairs))
                 .map_err(RejectReason::InvalidLabels)
                 .and_then(|()| self.find_or_make(w, &mut idx, &pairs, t, limits, out));
@@ -259,7 +192,7 @@ impl Head {
             None => {
                 if limits.series > 0 && idx.table.live() >= limits.series {
                     w.plan.pairs = ids;
-                    return Err(RejectReason::Limit(format!(
+                    return Err(RejectReason::TooManySeries(format!(
                         "limit of {} series per tenant reached; label {:?} has the most values of this series' labels",
                         limits.series,
                         widest_label(idx, pairs)
@@ -507,207 +440,6 @@ impl Head {
         series_out.clear();
         Ok(position)
     }
-
-    /// Makes the plan visible. `position` is where it ends in the log.
-    fn apply(&self, w: &mut Writer, position: u64) {
-        let cells = std::mem::take(&mut w.plan.cells);
-        let mut crowded: Vec<u32> = Vec::new();
-        {
-            let idx = self.index.read();
-            for part in cells.chunk_by(|a, b| a.group == b.group && a.t == b.t) {
-                let gid = part[0].group;
-                let mut g = idx.groups[gid as usize].lock();
-                self.apply_row(&mut w.strays, &mut g, part);
-                if g.ts.len() >= SEAL_AT && g.slots() > 4 && g.fill_percent() < FILL_MIN {
-                    crowded.push(gid);
-                } else {
-                    g.seal(false, &mut w.scratch);
-                }
-            }
-        }
-        w.plan.cells = cells;
-        let plan = &mut w.plan;
-        if !(plan.sparse.is_empty()
-            && plan.histograms.is_empty()
-            && plan.starts.is_empty()
-            && plan.exemplars.is_empty()
-            && plan.metadata.is_empty())
-        {
-            let idx = self.index.read();
-            let mut side = self.side.write();
-            side.applied = position;
-            for (sid, t, v) in plan.sparse.drain(..) {
-                self.add_sparse(&idx, &mut side, sid, t, v);
-            }
-            for (sid, p, _) in plan.histograms.drain(..) {
-                self.add_histogram(&idx, &mut side, sid, p);
-            }
-            for (sid, t, st) in plan.starts.drain(..) {
-                add_start(&mut side, sid, t, st);
-            }
-            for (sid, e) in plan.exemplars.drain(..) {
-                self.add_exemplar(&mut side, sid, e);
-            }
-            for (n, m) in plan.metadata.drain(..) {
-                side.metadata.insert(n, m);
-            }
-        }
-        crowded.sort_unstable();
-        crowded.dedup();
-        for gid in crowded {
-            self.split(w, gid);
-        }
-        if w.strays.values().any(|n| *n >= STRAYS_MAX) {
-            let movers: Vec<u32> = w
-                .strays
-                .iter()
-                .filter(|(_, n)| **n >= STRAYS_MAX)
-                .map(|(s, _)| *s)
-                .collect();
-            for sid in movers {
-                w.strays.remove(&sid);
-                self.relocate(w, &[sid]);
-            }
-        }
-    }
-
-    /// Applies cells of one group and one timestamp.
-    pub(super) fn apply_row(&self, strays: &mut Map<u32, u32>, g: &mut Group, part: &[Cell]) {
-        let t = part[0].t;
-        let fresh = |g: &Group, c: &Cell| g.last.get(c.slot as usize).is_some_and(|l| t > *l);
-        if !part.iter().any(|c| fresh(g, c)) {
-            return;
-        }
-        self.saw(t);
-        match g.row_for(t) {
-            Some(row) => {
-                for c in part {
-                    // Not newer: a repetition inside one batch, dropped as Prometheus does.
-                    if fresh(g, c) {
-                        g.set(row, c.slot, t, c.v);
-                    }
-                }
-            }
-            None => {
-                let mut side = self.side.write();
-                for c in part {
-                    if fresh(g, c) {
-                        let sid = g.sids[c.slot as usize];
-                        g.last[c.slot as usize] = t;
-                        insert_sparse(&mut side, sid, t, c.v);
-                        *strays.entry(sid).or_insert(0) += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    pub(super) fn add_sparse(&self, idx: &Index, side: &mut Side, sid: u32, t: i64, v: f64) {
-        self.saw(t);
-        self.touch(idx, sid, t);
-        insert_sparse(side, sid, t, v);
-    }
-
-    pub(super) fn add_histogram(&self, idx: &Index, side: &mut Side, sid: u32, p: HistPoint) {
-        self.saw(p.t);
-        self.touch(idx, sid, p.t);
-        let list = side.histograms.entry(sid).or_default();
-        if list.last().is_none_or(|n| n.t < p.t) {
-            list.push(p);
-        } else if let Err(i) = list.binary_search_by_key(&p.t, |x| x.t) {
-            list.insert(i, p);
-        }
-    }
-
-    pub(super) fn add_exemplar(&self, side: &mut Side, sid: u32, e: Exemplar) {
-        if side.exemplars.len() >= self.exemplars_max {
-            side.exemplars.pop_front();
-        }
-        side.exemplars.push_back((sid, e));
-    }
-
-    /// Moves a series' newest timestamp forward (G3).
-    fn touch(&self, idx: &Index, sid: u32, t: i64) {
-        let Some((g, slot)) = idx.loc.get(sid as usize).copied() else {
-            return;
-        };
-        let Some(g) = idx.groups.get(g as usize) else {
-            return;
-        };
-        let mut g = g.lock();
-        if let Some(last) = g.last.get_mut(slot as usize)
-            && *last < t
-        {
-            *last = t;
-        }
-    }
-
-    /// Breaks a group whose series do not share timestamps into groups that do.
-    fn split(&self, w: &mut Writer, gid: u32) {
-        let (sids, presence) = {
-            let idx = self.index.read();
-            let g = idx.groups[gid as usize].lock();
-            (g.sids.clone(), g.presence())
-        };
-        let mut order: Vec<usize> = (0..sids.len()).collect();
-        order.sort_by_key(|i| presence[*i]);
-        let parts: Vec<Vec<u32>> = order
-            .chunk_by(|a, b| presence[*a] == presence[*b])
-            .map(|p| p.iter().map(|i| sids[*i]).collect())
-            .collect();
-        // The largest part stays where it is.
-        let stay = parts.iter().map(Vec::len).max().unwrap_or(0);
-        let mut kept = false;
-        for part in parts {
-            if part.len() == stay && !kept {
-                kept = true;
-                continue;
-            }
-            self.relocate(w, &part);
-        }
-        let idx = self.index.read();
-        idx.groups[gid as usize].lock().seal(true, &mut w.scratch);
-    }
-
-    /// Moves series to a new group; what they have stays in the old one.
-    fn relocate(&self, w: &mut Writer, sids: &[u32]) {
-        let mut idx = self.index.write();
-        let gid = idx.groups.len() as u32;
-        let mut new = Group::new();
-        for sid in sids {
-            let Some(old) = idx.loc.get(*sid as usize).copied() else {
-                continue;
-            };
-            if idx.table.ids(*sid).is_empty() {
-                continue;
-            }
-            let last = idx.groups[old.0 as usize].lock().last[old.1 as usize];
-            let slot = new.add_slot(*sid, last);
-            idx.moved.entry(*sid).or_default().push(old);
-            idx.loc[*sid as usize] = (gid, slot);
-            put_series(&mut w.series_out, *sid, gid, slot, idx.table.ids(*sid));
-        }
-        idx.groups.push(Arc::new(Mutex::new(new)));
-    }
-}
-
-pub(super) fn insert_sparse(side: &mut Side, sid: u32, t: i64, v: f64) {
-    let list = side.sparse.entry(sid).or_default();
-    if list.last().is_none_or(|p| p.0 < t) {
-        list.push((t, v));
-    } else if let Err(i) = list.binary_search_by_key(&t, |p| p.0) {
-        // The first value at a time stays.
-        list.insert(i, (t, v));
-    }
-}
-
-/// Notes the start timestamp of the sample at `t`, unless it is the one already in force.
-pub(super) fn add_start(side: &mut Side, sid: u32, t: i64, st: i64) {
-    let list = side.starts.entry(sid).or_default();
-    let i = list.partition_point(|p| p.0 <= t);
-    if i == 0 || list[i - 1].1 != st {
-        list.insert(i, (t, st));
-    }
 }
 
 pub(super) fn put_series(out: &mut Vec<u8>, sid: u32, group: u32, slot: u16, ids: &[u32]) {
@@ -770,66 +502,6 @@ fn read_labels(labels: &dyn LabelsSource, handle: u64) -> Labels {
         Ok(()) => Labels::from_pairs(pairs.into_iter().take(REFUSED_LABELS)),
         Err(_) => Labels::empty(),
     }
-}
-
-/// Sorts by name, drops empty values, refuses what Prometheus refuses.
-fn canonical(pairs: &mut Vec<(&str, &str)>) -> Result<(), String> {
-    if !pairs.windows(2).all(|w| w[0].0 < w[1].0) {
-        pairs.sort_by(|a, b| a.0.cmp(b.0));
-        if let Some(w) = pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-            return Err(format!(
-                "label name \"{}\" is not unique: invalid sample",
-                w[0].0
-            ));
-        }
-    }
-    pairs.retain(|p| !p.1.is_empty());
-    if !pairs.iter().any(|p| p.0 == METRIC_NAME) {
-        return Err("invalid metric name or label names: no metric name".into());
-    }
-    if pairs.iter().any(|p| p.0.is_empty()) {
-        return Err("invalid metric name or label names: empty label name".into());
-    }
-    Ok(())
-}
-
-fn check_limits(pairs: &[(&str, &str)], limits: &Limits) -> Result<(), RejectReason> {
-    let over = |limit: usize, n: usize| limit > 0 && n > limit;
-    if over(limits.labels, pairs.len()) || pairs.len() > usize::from(u16::MAX) {
-        return Err(RejectReason::Limit(format!(
-            "{} labels exceed the limit of {} labels per series",
-            pairs.len(),
-            limits.labels
-        )));
-    }
-    for (n, v) in pairs {
-        if over(limits.name_bytes, n.len()) {
-            let start: String = n.chars().take(64).collect();
-            return Err(RejectReason::Limit(format!(
-                "name of label {start:?}... has {} bytes, more than the limit of {}",
-                n.len(),
-                limits.name_bytes
-            )));
-        }
-        if over(limits.value_bytes, v.len()) {
-            return Err(RejectReason::Limit(format!(
-                "value of label {n:?} has {} bytes, more than the limit of {}",
-                v.len(),
-                limits.value_bytes
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The label of the series with the most distinct values in the head.
-fn widest_label<'a>(idx: &Index, pairs: &[(&'a str, &str)]) -> &'a str {
-    let values = |n: &str| idx.table.value_count(n);
-    pairs
-        .iter()
-        .map(|p| p.0)
-        .max_by_key(|n| values(n))
-        .unwrap_or("")
 }
 
 fn same_bits(a: &Histogram, b: &Histogram) -> bool {

@@ -12,9 +12,11 @@
 //! - H3  Applying a record twice changes nothing.
 //! - H4  Locks are taken in the order `writer`, `index`, a group, `side`.
 //!
-//! Read next: `append.rs`, `group.rs`, `read.rs`.
+//! Read next: `append.rs` (check, log), `accept.rs` (rules), `apply.rs`, `group.rs`, `read.rs`.
 
+mod accept;
 mod append;
+mod apply;
 mod checkpoint;
 mod group;
 mod read;
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 
-pub(super) use append::Limits;
+pub(super) use accept::Limits;
 use group::{Group, Scratch};
 pub(super) use read::{HeadSeries, ReadCache};
 pub(super) use record::KIND_DELETE;

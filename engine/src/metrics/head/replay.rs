@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::append::{add_start, insert_sparse};
+use super::apply::{add_start, insert_sparse};
 use super::group::Group;
 use super::record::{self, Cell};
 use super::{Head, HistPoint, Index};
@@ -180,6 +180,13 @@ fn replay_series(idx: &mut Index, r: &mut Reader<'_>) -> Result<u32, ChunkError>
     for _ in 0..n {
         ids.push(r.index(idx.table.pair_count())? as u32);
     }
+    // Everything that reads labels relies on their order. Pairs that were lost to damage have no
+    // name; their series is left out below.
+    let name = |id: u32| idx.table.pair(id).0;
+    let lost = ids.iter().any(|id| name(*id).is_empty());
+    if !lost && !ids.is_sorted_by(|a, b| name(*a) < name(*b)) {
+        return Err(ChunkError("labels of a series out of order"));
+    }
     put_in_place(idx, sid, group, slot);
     idx.table.insert_series(sid, &ids);
     Ok(sid)
@@ -222,4 +229,29 @@ fn put_in_place(idx: &mut Index, sid: u32, group: u32, slot: u16) {
 /// Kept for the checkpoint reader.
 pub(super) fn sparse_from(side: &mut super::Side, sid: u32, t: i64, v: f64) {
     insert_sparse(side, sid, t, v);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::varint;
+
+    /// A damaged record once made label sets that nothing else could read.
+    #[test]
+    fn labels_out_of_order_are_refused() {
+        let head = Head::new(0);
+        let mut pairs = Vec::new();
+        for (id, name) in [(0, "b"), (1, "a")] {
+            varint::put(&mut pairs, id);
+            record::put_str(&mut pairs, name);
+            record::put_str(&mut pairs, "v");
+        }
+        head.replay(record::KIND_PAIRS, &pairs, 0).expect("pairs");
+        for (ids, good) in [(&[1, 0][..], true), (&[0, 1], false), (&[0, 0], false)] {
+            let mut series = Vec::new();
+            super::super::append::put_series(&mut series, 7, 0, 0, ids);
+            let taken = head.replay(record::KIND_SERIES, &series, 0);
+            assert_eq!(taken.is_ok(), good, "{ids:?}");
+        }
+    }
 }

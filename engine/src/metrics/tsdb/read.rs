@@ -8,7 +8,7 @@ use crate::chunk::prom_histogram::{
     ENCODING_FLOAT_HISTOGRAM, ENCODING_HISTOGRAM, HistogramDecoder,
 };
 use crate::chunk::varint::Reader;
-use crate::io::{Fs, Mapping};
+use crate::io::{Fs, Mapping, crc32c};
 use crate::model::{HistogramPoint, Labels, LabelsBuilder, Sample};
 
 /// One series of a block.
@@ -76,7 +76,7 @@ impl TsdbBlock {
             .index
             .get(at + 4..(at + 4).saturating_add(len))
             .ok_or_else(short)?;
-        if be32(&self.index, at + 4 + len) != Some(crc32c::crc32c(body)) {
+        if be32(&self.index, at + 4 + len) != Some(crc32c(body)) {
             return Err(self.bad(at, "checksum"));
         }
         Ok(body)
@@ -93,7 +93,7 @@ impl TsdbBlock {
         let n = self.index.len();
         let toc_at = n.checked_sub(52).ok_or_else(|| self.bad(0, "too short"))?;
         let toc = &self.index[toc_at..n - 4];
-        if be32(&self.index, n - 4) != Some(crc32c::crc32c(toc)) {
+        if be32(&self.index, n - 4) != Some(crc32c(toc)) {
             return Err(self.bad(toc_at, "checksum of the table of contents"));
         }
         let entry = |i: usize| {
@@ -147,7 +147,7 @@ impl TsdbBlock {
         let err = |_| self.bad(at, "series entry");
         let mut r = Reader::new(self.index.get(at..).unwrap_or(&[]));
         let body = r.block().map_err(err)?;
-        if be32(r.rest, 0) != Some(crc32c::crc32c(body)) {
+        if be32(r.rest, 0) != Some(crc32c(body)) {
             return Err(self.bad(at, "checksum of a series entry"));
         }
         let mut r = Reader::new(body);
@@ -206,7 +206,7 @@ impl TsdbBlock {
         let mut r = Reader::new(map.get(at..).unwrap_or(&[]));
         let len = r.index(map.len() + 1).map_err(|_| err("chunk length"))?;
         let body = r.bytes(len + 1).map_err(|_| err("chunk past the end"))?;
-        if be32(r.rest, 0) != Some(crc32c::crc32c(body)) {
+        if be32(r.rest, 0) != Some(crc32c(body)) {
             return Err(err("checksum of a chunk"));
         }
         let (encoding, data) = (body[0], &body[1..]);
@@ -240,7 +240,7 @@ fn read_tombstones(fs: &dyn Fs, path: &Path) -> Result<Vec<(u64, i64, i64)>, Tsd
         return Err(bad("not a tombstones file of version 1"));
     }
     let body = &map[5..map.len() - 4];
-    if be32(&map, map.len() - 4) != Some(crc32c::crc32c(body)) {
+    if be32(&map, map.len() - 4) != Some(crc32c(body)) {
         return Err(bad("checksum"));
     }
     let mut r = Reader::new(body);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CHUNK_FILE_BYTES_MAX, CHUNKS_MAGIC, INDEX_MAGIC, TsdbError, io_at};
-use crate::io::{File, Fs, OpenMode, write_full};
+use crate::io::{File, Fs, OpenMode, crc32c, write_full};
 use crate::model::{HistogramPoint, Labels, Sample};
 use crate::wire::proto::{put_varint, zigzag};
 use crate::wire::remote_read::chunks_of;
@@ -94,7 +94,7 @@ impl<'a> TsdbWriter<'a> {
             let data = self.out.len();
             self.out.push(c.encoding);
             self.out.extend_from_slice(&c.data);
-            let crc = crc32c::crc32c(&self.out[data..]);
+            let crc = crc32c(&self.out[data..]);
             self.out.extend_from_slice(&crc.to_be_bytes());
             self.chunk_at += (self.out.len() - start) as u64;
             if self.out.len() > 1 << 20 {
@@ -240,7 +240,7 @@ impl<'a> TsdbWriter<'a> {
             }
             put_varint(&mut out, body.len() as u64);
             out.extend_from_slice(&body);
-            out.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
+            out.extend_from_slice(&crc32c(&body).to_be_bytes());
         }
         // Label indices are not read by version 2 readers; an empty table keeps the layout.
         let label_indices_at = out.len() as u64;
@@ -275,7 +275,7 @@ impl<'a> TsdbWriter<'a> {
         ] {
             out.extend_from_slice(&at.to_be_bytes());
         }
-        let crc = crc32c::crc32c(&out[toc..]);
+        let crc = crc32c(&out[toc..]);
         out.extend_from_slice(&crc.to_be_bytes());
         out
     }
@@ -288,7 +288,7 @@ fn section(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     fill(out);
     let len = (out.len() - at - 4) as u32;
     out[at..at + 4].copy_from_slice(&len.to_be_bytes());
-    let crc = crc32c::crc32c(&out[at + 4..]);
+    let crc = crc32c(&out[at + 4..]);
     out.extend_from_slice(&crc.to_be_bytes());
 }
 

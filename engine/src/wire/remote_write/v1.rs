@@ -35,9 +35,11 @@ impl LabelsSource for RawLabels<'_> {
         handle: u64,
         out: &mut Vec<(&'s str, &'s str)>,
     ) -> Result<(), InvalidLabels> {
-        let raw = resolve(handle, self.body, &self.side)
-            .ok_or_else(|| InvalidLabels("unknown label handle".into()))?;
-        read_labels(raw, out).map_err(|e| InvalidLabels(e.to_string()))
+        let raw = resolve(handle, self.body, &self.side).ok_or(InvalidLabels::UnknownHandle)?;
+        read_labels(raw, out).map_err(|e| match e {
+            ProtoError::Utf8(_) => InvalidLabels::NotUtf8(e.to_string()),
+            _ => InvalidLabels::Malformed(e.to_string()),
+        })
     }
 }
 

@@ -114,23 +114,29 @@ impl Scratch {
         body: &'s [u8],
         refs: &[u8],
         out: &mut Vec<(&'s str, &'s str)>,
-    ) -> Result<(), String> {
+    ) -> Result<(), InvalidLabels> {
+        let malformed = |e: ProtoError| InvalidLabels::Malformed(e.to_string());
         let mut r = Reader::new(refs);
         while !r.is_empty() {
-            let name = r.varint().map_err(|e| e.to_string())?;
+            let name = r.varint().map_err(malformed)?;
             if r.is_empty() {
-                return Err(format!("invalid labelRefs length {}", count_refs(refs)));
+                let n = count_refs(refs);
+                return Err(InvalidLabels::Reference(format!(
+                    "invalid labelRefs length {n}"
+                )));
             }
-            let value = r.varint().map_err(|e| e.to_string())?;
+            let value = r.varint().map_err(malformed)?;
             let size = self.symbols.len() as u64;
             if name >= size || value >= size {
-                return Err(format!(
+                return Err(InvalidLabels::Reference(format!(
                     "labelRefs {name} (name) = {value} (value) outside of symbols table (size {size})"
-                ));
+                )));
             }
             match (self.text(body, name), self.text(body, value)) {
                 (Some(n), Some(v)) => out.push((n, v)),
-                _ => return Err("label is not valid UTF-8".into()),
+                _ => {
+                    return Err(InvalidLabels::NotUtf8("label is not valid UTF-8".into()));
+                }
             }
         }
         Ok(())
@@ -177,11 +183,9 @@ impl LabelsSource for SymbolLabels<'_> {
         handle: u64,
         out: &mut Vec<(&'s str, &'s str)>,
     ) -> Result<(), InvalidLabels> {
-        let refs = resolve(handle, self.body, &self.scratch.side)
-            .ok_or_else(|| InvalidLabels("unknown label handle".into()))?;
-        self.scratch
-            .pairs(self.body, refs, out)
-            .map_err(InvalidLabels)
+        let refs =
+            resolve(handle, self.body, &self.scratch.side).ok_or(InvalidLabels::UnknownHandle)?;
+        self.scratch.pairs(self.body, refs, out)
     }
 }
 
@@ -473,7 +477,7 @@ fn decode_any_series<'a>(
             format!(
                 "parsing labels for series {}: {}",
                 refs_text(refs),
-                why.err().unwrap_or_default()
+                why.err().map_or(String::new(), |e| e.to_string())
             )
         });
         return Ok(());
@@ -529,7 +533,8 @@ fn read_exemplar(msg: &[u8], body: &[u8], scratch: &Scratch) -> Result<ExemplarO
         )));
     }
     let mut pairs = Vec::new();
-    Ok(scratch.pairs(body, &refs, &mut pairs).map(|()| Exemplar {
+    let read = scratch.pairs(body, &refs, &mut pairs);
+    Ok(read.map_err(|e| e.to_string()).map(|()| Exemplar {
         labels: Labels::from_pairs(pairs),
         value,
         t,

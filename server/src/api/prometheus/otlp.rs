@@ -14,7 +14,6 @@ use hyper::{Request, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::api::Api;
-use crate::config::limits;
 use crate::config::prometheus::OtlpConfig;
 use crate::http::{body, empty, plain};
 
@@ -84,8 +83,12 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "TSDB not ready".into()));
     };
     let mut sent = Vec::new();
-    let (limit, timeout) = (limits::WRITE_BODY_BYTES_MAX, api.options.read_timeout);
-    body::read(request_body, limit, timeout, &mut sent)
+    let (limits, timeout) = (api.options.write, api.options.read_timeout);
+    let caps = Caps {
+        compressed: limits.body_bytes,
+        decompressed: limits.decoded_bytes,
+    };
+    body::read(request_body, limits.body_bytes, timeout, &mut sent)
         .await
         .map_err(|e| (e.status(), e.to_string()))?;
     let settings = settings(&api.config.load().document.otlp, api.options.lookback_ms);
@@ -94,7 +97,7 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
         let (db, tenant) = (db.clone(), api.tenant());
         move || -> Result<(), Failed> {
             let mut inflated = Vec::new();
-            let raw = inflate(encoding, &sent, Caps::REMOTE_WRITE, &mut inflated)
+            let raw = inflate(encoding, &sent, caps, &mut inflated)
                 .map_err(|e: InflateError| bad(e.to_string()))?;
             let decoded = if json {
                 decode_json(raw)
@@ -105,6 +108,16 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
             let mut batch = WriteBatch::default();
             let translated = translate(&decoded, &settings, db.key_secret(), &mut batch)
                 .map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+            for (what, n, limit) in [
+                ("series", batch.series.len(), limits.series),
+                ("samples", batch.samples.len(), limits.samples),
+            ] {
+                if n > limit {
+                    return Err(bad(format!(
+                        "too many {what} in one request (limit {limit})"
+                    )));
+                }
+            }
             let now_ms = jiff::Timestamp::now().as_millisecond();
             let options = AppendOptions::new(AppendMode::Atomic, now_ms);
             let stored = db.append(tenant, &batch, &translated.labels, &options);
@@ -131,12 +144,5 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Failed> {
 }
 
 fn failure(e: &AppendError) -> Failed {
-    let status = match e {
-        AppendError::Rejected(_) => StatusCode::BAD_REQUEST,
-        AppendError::NoSpace { .. } | AppendError::Poisoned(_) | AppendError::Closed => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, e.to_string())
+    (super::write::failure_status(e), e.to_string())
 }

@@ -46,7 +46,7 @@ async fn answer(
 ) -> Result<Response, Failed> {
     let bad = |e: String| (StatusCode::BAD_REQUEST, e);
     let mut sent = Vec::new();
-    let (limit, timeout) = (limits::WRITE_BODY_BYTES_MAX, api.options.read_timeout);
+    let (limit, timeout) = (limits::READ_BODY_BYTES_MAX, api.options.read_timeout);
     body::read(request.into_body(), limit, timeout, &mut sent)
         .await
         .map_err(|e| (e.status(), e.to_string()))?;
@@ -166,17 +166,13 @@ impl Selected {
     fn points(&self, i: usize) -> Result<Points, SelectError> {
         let mut p = Points::default();
         let within = |t: i64| t >= self.start && t <= self.end;
-        self.found.scan(i..i + 1, &mut |_, column| {
+        self.found.scan_stored(i..i + 1, &mut |_, column| {
             let pairs = column.ts.iter().zip(column.values);
             let wanted = pairs.filter(|(t, _)| within(**t));
             p.samples
                 .extend(wanted.map(|(t, v)| Sample { t: *t, v: *v }));
             let wanted = column.histograms.iter().filter(|h| within(h.t));
-            p.histograms.extend(wanted.map(|h| HistogramPoint {
-                t: h.t,
-                start_t: h.start_t,
-                h: (*h.h).clone().into_stored(),
-            }));
+            p.histograms.extend(wanted.cloned());
             ControlFlow::Continue(())
         })?;
         Ok(p)

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use engine::metrics::{AppendError, AppendMode, AppendOptions, Appended, RejectReason, Rejections};
-use engine::model::{LabelsSource, WriteBatch};
+use engine::metrics::{
+    AppendError, AppendMode, AppendOptions, Appended, RejectReason, Rejection, Rejections,
+};
+use engine::model::{InvalidLabels, LabelsSource, WriteBatch};
 use engine::wire::inflate::{Caps, Encoding, InflateError, inflate};
 use engine::wire::remote_write::{Limits, v1, v2};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -20,7 +22,6 @@ use hyper::{HeaderMap, Request, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::api::Api;
-use crate::config::limits;
 use crate::config::prometheus::PROTOBUF_MESSAGES;
 use crate::http::body::{self, Pool};
 use crate::http::{empty, plain};
@@ -67,7 +68,7 @@ pub(super) async fn write(State(api): State<Arc<Api>>, request: Request<Body>) -
         return plain(StatusCode::SERVICE_UNAVAILABLE, "TSDB not ready\n");
     };
     let mut memory = POOL.take();
-    let limit = limits::WRITE_BODY_BYTES_MAX;
+    let limit = api.options.write.body_bytes;
     let timeout = api.options.read_timeout;
     if let Err(e) = body::read(request_body, limit, timeout, &mut memory.body).await {
         return plain(e.status(), format!("{e}\n"));
@@ -156,6 +157,8 @@ struct Outcome {
     appended: Appended,
     /// Texts of what was refused; none means success.
     refused: Vec<String>,
+    /// Whether all of that may be taken later.
+    passing: bool,
     /// Failure as a whole, with its status.
     failed: Option<(StatusCode, String)>,
 }
@@ -173,11 +176,18 @@ impl Outcome {
             Some((status, text)) => plain(*status, format!("{text}\n")),
             None if self.refused.is_empty() => empty(StatusCode::NO_CONTENT),
             None => plain(
-                StatusCode::BAD_REQUEST,
+                if self.passing {
+                    StatusCode::TOO_MANY_REQUESTS
+                } else {
+                    StatusCode::BAD_REQUEST
+                },
                 format!("{}\n", self.refused.join("\n")),
             ),
         };
-        if r.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            r.status(),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             r.headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
@@ -218,8 +228,8 @@ fn store(
         symbols,
     } = memory;
     let caps = Caps {
-        compressed: limits::WRITE_BODY_BYTES_MAX,
-        decompressed: limits::WRITE_DECODED_BYTES_MAX,
+        compressed: api.options.write.body_bytes,
+        decompressed: api.options.write.decoded_bytes,
     };
     let raw = inflate(Encoding::Snappy, body, caps, inflated).map_err(|e| {
         let too_large = matches!(e, InflateError::CompressedTooLarge { .. });
@@ -230,7 +240,12 @@ fn store(
         };
         Box::new(Outcome::failed(status, e.to_string()))
     })?;
-    let (secret, limits) = (db.key_secret(), Limits::default());
+    let limits = Limits {
+        series: api.options.write.series,
+        samples: api.options.write.samples,
+        ..Limits::default()
+    };
+    let secret = db.key_secret();
     match version {
         Version::V1 => {
             let labels = v1::decode(raw, secret, &limits, batch).map_err(|e| bad(e.to_string()))?;
@@ -241,6 +256,7 @@ fn store(
             let decoded =
                 v2::decode(raw, secret, &limits, symbols, batch).map_err(|e| bad(e.to_string()))?;
             let mut outcome = append(api, db, batch, &decoded.labels, AppendMode::Partial)?;
+            outcome.passing &= decoded.refused.total == 0;
             let mut refused = decoded.refused.first;
             let more = decoded.refused.total - refused.len() as u64;
             if more > 0 {
@@ -267,6 +283,7 @@ fn append(
             count_refused(&api.metrics, &appended.rejected);
             let refused = refusals(&appended.rejected, mode);
             Ok(Outcome {
+                passing: passing(&appended.rejected),
                 appended,
                 refused,
                 failed: None,
@@ -286,7 +303,7 @@ fn append(
 fn refusals(r: &Rejections, mode: AppendMode) -> Vec<String> {
     let told = r.first.iter().filter(|r| match (&r.reason, mode) {
         (RejectReason::InvalidLabels(why), AppendMode::Atomic) => {
-            why.starts_with("proto:") && !why.contains("UTF-8")
+            matches!(why, InvalidLabels::Malformed(_))
         }
         (RejectReason::ExemplarOutOfOrder, AppendMode::Atomic) => false,
         _ => true,
@@ -301,15 +318,28 @@ fn refusals(r: &Rejections, mode: AppendMode) -> Vec<String> {
     texts
 }
 
-/// The answer to a failure of the store.
-fn failure(e: &AppendError) -> Outcome {
-    let status = match e {
+/// Whether all that was refused may be taken once other series have ended: 429 tells senders so,
+/// where 400 tells them to drop it.
+fn passing(r: &Rejections) -> bool {
+    let passes = |r: &Rejection| matches!(r.reason, RejectReason::TooManySeries(_));
+    r.first.len() as u64 == r.total && r.first.iter().all(passes)
+}
+
+/// Status of a failure of the store.
+pub(super) fn failure_status(e: &AppendError) -> StatusCode {
+    match e {
+        AppendError::Rejected(r) if passing(r) => StatusCode::TOO_MANY_REQUESTS,
         AppendError::Rejected(_) => StatusCode::BAD_REQUEST,
         AppendError::NoSpace { .. } | AppendError::Poisoned(_) | AppendError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    }
+}
+
+/// The answer to a failure of the store.
+fn failure(e: &AppendError) -> Outcome {
+    let status = failure_status(e);
     if status.is_server_error() {
         tracing::error!(error = %e, "samples could not be stored");
     }

@@ -261,14 +261,6 @@ fn warnings(c: &PrometheusConfig, jobs: &[ScrapeConfig]) -> Vec<String> {
     if c.tracing.is_some() {
         out.push("tracing is not supported: no traces are sent".into());
     }
-    for w in c.remote_write.iter().flatten() {
-        if w.azuread.is_some() || w.google_iam.is_some() {
-            out.push(format!(
-                "azuread and google_iam are not supported: remote_write to {} is not authenticated",
-                w.url
-            ));
-        }
-    }
     out
 }
 

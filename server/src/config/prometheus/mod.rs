@@ -31,6 +31,7 @@ pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
 pub(crate) use relabel::{Pattern, RelabelAction, RelabelConfig};
 pub(crate) use remote::{
     MetadataConfig, PROTOBUF_MESSAGES, QueueConfig, RemoteReadConfig, RemoteWriteConfig,
+    SigV4Config,
 };
 pub(crate) use rules::{Rule, RuleFile, RuleGroup};
 pub(crate) use scrape::{GlobalConfig, ScrapeConfig, ScrapeConfigFile, ScrapeProtocol};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::config::fields::{Check, config};
+use crate::config::fields::{Check, Nullable, config};
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +81,12 @@ impl Pattern {
     pub(crate) const DEFAULT: &str = "(.*)";
 }
 
+impl Nullable for Pattern {
+    fn null() -> Self {
+        Self(String::new())
+    }
+}
+
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
@@ -108,7 +114,7 @@ config! {
         /// What they are joined with.
         separator: String = ";".into() => keep;
         /// Pattern, fully anchored.
-        regex: Pattern = Pattern(Pattern::DEFAULT.into()) => keep;
+        regex: Pattern = Pattern(Pattern::DEFAULT.into()) => nullable;
         /// For `hashmod`.
         modulus: u64;
         /// Label that is set.
@@ -175,6 +181,20 @@ mod tests {
     fn error(text: &str) -> String {
         let r = yaml::parse::<RelabelConfig>(Path::new("f"), text);
         r.map_or_else(|e| e.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn a_null_pattern_matches_only_nothing() {
+        for (text, pattern) in [
+            ("target_label: a", "(.*)"),
+            ("{target_label: a, regex: null}", ""),
+            ("{target_label: a, regex: }", ""),
+            ("{target_label: a, regex: ~, separator: null}", ""),
+        ] {
+            let c: RelabelConfig = yaml::parse(Path::new("f"), text).unwrap();
+            assert_eq!(c.regex.0, pattern, "{text}");
+            assert_eq!(c.separator, ";");
+        }
     }
 
     #[test]

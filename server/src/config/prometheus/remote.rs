@@ -38,7 +38,7 @@ impl Check for SigV4Config {
 }
 
 config! {
-    /// Authentication for Azure, accepted and reported as unsupported.
+    /// Authentication for Azure, read and refused: nothing is sent to such a destination.
     pub(crate) struct AzureAdConfig("azuread.AzureADConfig") {
         /// Cloud.
         cloud: String;
@@ -57,7 +57,7 @@ config! {
 impl Check for AzureAdConfig {}
 
 config! {
-    /// Authentication for Google, accepted and reported as unsupported.
+    /// Authentication for Google, read and refused: nothing is sent to such a destination.
     pub(crate) struct GoogleIamConfig("googleiam.Config") {
         /// File with credentials.
         credentials_file: String;
