@@ -23,6 +23,7 @@ mod status;
 mod storage_metrics;
 mod targets;
 mod time;
+pub(crate) use time::parse as parse_time;
 mod write;
 
 use std::sync::Arc;
