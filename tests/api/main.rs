@@ -9,6 +9,7 @@ mod federation;
 mod metadata;
 mod otlp;
 mod queries;
+mod queries_of_death;
 mod query_command;
 mod readiness;
 mod remote_read;

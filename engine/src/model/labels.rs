@@ -65,13 +65,20 @@ impl Labels {
     /// Pairs in name order.
     #[inline]
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { rest: &self.0 }
+        LabelsIter(self.byte_pairs())
+    }
+
+    /// Pairs in name order, as bytes: for hot paths that compare or hash and need no text.
+    #[inline]
+    pub fn byte_pairs(&self) -> BytePairs<'_> {
+        BytePairs { rest: &self.0 }
     }
 
     /// Value of `name`, or `None`. Cost: linear in the number of labels.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+        let (_, v) = self.byte_pairs().find(|(n, _)| *n == name.as_bytes())?;
+        Some(text(v))
     }
 
     /// The metric name, or `None`.
@@ -83,7 +90,7 @@ impl Labels {
     /// Number of labels.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.byte_pairs().count()
     }
 
     /// True for the empty set.
@@ -125,9 +132,9 @@ impl Labels {
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let mut buf = Vec::with_capacity(self.0.len());
-        for (n, v) in self.iter() {
-            if keep(n) {
-                push_pair(&mut buf, n, v);
+        for (n, v) in self.byte_pairs() {
+            if keep(text(n)) {
+                push_bytes(&mut buf, n, v);
             }
         }
         if buf.len() == self.0.len() {
@@ -162,20 +169,43 @@ impl Labels {
 }
 
 fn push_pair(buf: &mut Vec<u8>, n: &str, v: &str) {
+    push_bytes(buf, n.as_bytes(), v.as_bytes());
+}
+
+fn push_bytes(buf: &mut Vec<u8>, n: &[u8], v: &[u8]) {
     buf.extend_from_slice(&u32::try_from(n.len()).unwrap_or(u32::MAX).to_le_bytes());
     buf.extend_from_slice(&u32::try_from(v.len()).unwrap_or(u32::MAX).to_le_bytes());
-    buf.extend_from_slice(n.as_bytes());
-    buf.extend_from_slice(v.as_bytes());
+    buf.extend_from_slice(n);
+    buf.extend_from_slice(v);
+}
+
+/// Bytes of a name or value as text. The buffer is only ever written from `&str`.
+#[inline]
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("")
 }
 
 /// Iterator over the pairs of a label set.
 #[derive(Clone)]
-pub struct LabelsIter<'a> {
+pub struct LabelsIter<'a>(BytePairs<'a>);
+
+/// Iterator over the pairs of a label set, as bytes.
+#[derive(Clone)]
+pub struct BytePairs<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(n, v)| (text(n), text(v)))
+    }
+}
+
+impl<'a> Iterator for BytePairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -185,11 +215,7 @@ impl<'a> Iterator for LabelsIter<'a> {
         let (name, rest) = rest.split_at_checked(n)?;
         let (value, rest) = rest.split_at_checked(v)?;
         self.rest = rest;
-        // The buffer is only ever written by `push_pair` from `&str`.
-        Some((
-            std::str::from_utf8(name).unwrap_or(""),
-            std::str::from_utf8(value).unwrap_or(""),
-        ))
+        Some((name, value))
     }
 }
 
@@ -216,7 +242,8 @@ impl PartialOrd for Labels {
 /// Prometheus' order: pair by pair, name first, then value; a prefix sorts first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Text and its bytes have the same order.
+        self.byte_pairs().cmp(other.byte_pairs())
     }
 }
 

@@ -15,6 +15,8 @@ mod notifications;
 mod openapi;
 mod otlp;
 mod query;
+mod query_active;
+pub(crate) use query_active::ActiveQueries;
 mod read;
 mod rules;
 mod selector;
