@@ -94,7 +94,7 @@ fn deadly() -> Vec<(String, &'static [u16])> {
             "sum(max_over_time(max_over_time(s[1d:1s])[1d:1s]))".into(),
             &[422, 503],
         ),
-        ("count_over_time(time()[10y:1ms])".into(), &[422, 503]),
+        ("count_over_time(vector(1)[10y:1ms])".into(), &[422, 503]),
         (nested(90), &[200]),
         (nested(10_000), &[400]),
         (calls(10_000), &[400]),
@@ -107,7 +107,7 @@ fn deadly() -> Vec<(String, &'static [u16])> {
         ("s{i=~\"(x|y|z|.{1,900}){1,900}\"}".into(), &[400]),
         (format!("s{{i=~\"{}\"}}", "(a|b)*c".repeat(8_000)), &[400]),
         (doubled, &[422]),
-        (copies, &[200, 422]),
+        (copies, &[422]),
         ("sort_desc(s * 2 ^ 1023 * 2 ^ 1023)".into(), &[200]),
     ]
 }
@@ -135,19 +135,17 @@ fn deadly_queries_are_survived_while_samples_are_acknowledged() {
         });
         // The writer must end even when a check below does not hold.
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut wrong = Vec::new();
             for (query, expected) in deadly() {
                 let shown: String = query.chars().take(80).collect();
                 let before = acknowledged.load(Ordering::Relaxed);
-                let (begin, mut seen) = (Instant::now(), Vec::new());
+                let begin = Instant::now();
                 let a = post(&s, "/api/v1/query", &[("query", &query)]);
-                seen.push(a.status);
                 let body = a.text();
-                assert!(
-                    expected.contains(&a.status),
-                    "{shown}: {} {}",
-                    a.status,
-                    body.chars().take(300).collect::<String>()
-                );
+                if !expected.contains(&a.status) {
+                    let start: String = body.chars().take(300).collect();
+                    wrong.push(format!("{shown}: {} {start}", a.status));
+                }
                 if a.status != 200 {
                     let (_, kind, text) = a.error();
                     assert!(!kind.is_empty() && !text.is_empty(), "{shown}");
@@ -172,6 +170,7 @@ fn deadly_queries_are_survived_while_samples_are_acknowledged() {
                     (acknowledged.load(Ordering::Relaxed) > before).then_some(())
                 });
             }
+            assert!(wrong.is_empty(), "{wrong:#?}");
         }));
         stop.store(true, Ordering::Relaxed);
         if let Err(e) = checked {

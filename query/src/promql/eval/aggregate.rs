@@ -207,6 +207,7 @@ impl Context<'_> {
                     },
                     Point::Hist(h) => crate::promql::histogram::to_text(h),
                 };
+                self.charge_label(text.len())?;
                 let labels = s.labels.with(label, &text);
                 let g = groups.find(labels.byte_pairs());
                 if g == out.len() {
