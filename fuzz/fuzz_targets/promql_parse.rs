@@ -28,6 +28,6 @@ fuzz_target!(|data: &[u8]| {
             assert!(!e.message.is_empty());
         }
     }
-    let _ = parse_selector(&text, options);
+    let _ = parse_selector(&text);
     let _ = parse_series(&text);
 });
