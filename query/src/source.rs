@@ -17,12 +17,14 @@ pub struct SelectHints {
     pub range_ms: i64,
     /// Step of the query in ms, 0 for an instant query.
     pub step_ms: i64,
+    /// The series may come in any order, which saves sorting them.
+    pub unordered: bool,
 }
 
 /// A store of series that PromQL can read.
 pub trait Source: Send + Sync {
     /// Series that match all matchers and may have points in `[min_t, max_t]` (ms, inclusive),
-    /// in label order. Points outside the range may be handed out too.
+    /// in label order unless `hints` ask for none. Points outside the range may be handed out too.
     ///
     /// # Errors
     /// See [`SelectError`].
@@ -43,7 +45,7 @@ pub trait SeriesSet: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Labels of series `i`; ascending in `i`.
+    /// Labels of series `i`; ascending in `i` where the select asked for order.
     fn labels(&self, i: usize) -> &Labels;
     /// Hands the columns of the series in `range` to `visit` with their index, each exactly once,
     /// series with shared timestamps next to each other, in no other particular order.
@@ -72,14 +74,14 @@ impl Source for TenantSource<'_> {
         matchers: &[Matcher],
         min_t: i64,
         max_t: i64,
-        _hints: &SelectHints,
+        hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
-        Ok(Box::new(self.db.select(
-            self.tenant,
-            matchers,
-            min_t,
-            max_t,
-        )?))
+        Ok(Box::new(if hints.unordered {
+            self.db
+                .select_unordered(self.tenant, matchers, min_t, max_t)?
+        } else {
+            self.db.select(self.tenant, matchers, min_t, max_t)?
+        }))
     }
 }
 

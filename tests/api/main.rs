@@ -10,6 +10,8 @@ mod limits;
 mod metadata;
 mod otlp;
 mod queries;
+mod queries_of_death;
+mod query_command;
 mod readiness;
 mod remote_read;
 mod remote_write;

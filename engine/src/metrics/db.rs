@@ -298,6 +298,20 @@ impl Db {
         self.inner.select(tenant.0, matchers, min_t, max_t)
     }
 
+    /// Like [`Self::select`] for readers to whom the order of the series does not matter.
+    ///
+    /// # Errors
+    /// See [`SelectError`].
+    pub fn select_unordered(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        min_t: i64,
+        max_t: i64,
+    ) -> Result<Selection, SelectError> {
+        self.inner.find(tenant.0, matchers, min_t, max_t, false)
+    }
+
     /// Sorted label names of series that match any of `selectors` (all when empty).
     ///
     /// # Errors
@@ -368,7 +382,7 @@ impl Db {
     ) -> Result<Vec<Labels>, SelectError> {
         let mut out = Vec::new();
         for s in selectors {
-            let sel = self.inner.select(tenant.0, s, min_t, max_t)?;
+            let sel = self.inner.find(tenant.0, s, min_t, max_t, false)?;
             out.extend((0..sel.len()).map(|i| sel.labels(i).clone()));
         }
         out.sort_unstable();
@@ -627,6 +641,17 @@ impl Inner {
         min_t: i64,
         max_t: i64,
     ) -> Result<Selection, SelectError> {
+        self.find(tenant, matchers, min_t, max_t, true)
+    }
+
+    fn find(
+        &self,
+        tenant: u32,
+        matchers: &[Matcher],
+        min_t: i64,
+        max_t: i64,
+        sorted: bool,
+    ) -> Result<Selection, SelectError> {
         let view = Arc::clone(&self.view.read());
         let blocks: Vec<Arc<Block>> = view
             .blocks
@@ -635,7 +660,12 @@ impl Inner {
             .cloned()
             .collect();
         let from = view.min_valid.get(&tenant).copied().unwrap_or(i64::MIN);
-        let mut sel = Selection::new(self.head(tenant), from, blocks, matchers, min_t, max_t)?;
+        let find = if sorted {
+            Selection::new
+        } else {
+            Selection::unordered
+        };
+        let mut sel = find(self.head(tenant), from, blocks, matchers, min_t, max_t)?;
         sel.hold(view);
         Ok(sel)
     }

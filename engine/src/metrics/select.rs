@@ -44,7 +44,8 @@ struct Entry {
     parts: SmallVec<[BlockPart; 1]>,
 }
 
-/// The series of one select, in label order, with their points still encoded.
+/// The series of one select, in label order unless that was waived, with their points still
+/// encoded.
 pub struct Selection {
     head: Option<Arc<Head>>,
     /// The head answers from here on.
@@ -70,8 +71,23 @@ impl From<ChunkError> for SelectError {
 }
 
 impl Selection {
-    /// Finds the series; nothing is decoded yet.
+    /// Finds the series and puts them in label order; nothing is decoded yet.
     pub(super) fn new(
+        head: Option<Arc<Head>>,
+        head_from: i64,
+        blocks: Vec<Arc<Block>>,
+        matchers: &[Matcher],
+        min_t: i64,
+        max_t: i64,
+    ) -> Result<Self, SelectError> {
+        let mut found = Self::unordered(head, head_from, blocks, matchers, min_t, max_t)?;
+        found.sort();
+        Ok(found)
+    }
+
+    /// Finds the series. They are in label order only where scanning depends on it, as it does with
+    /// histograms: warnings name the series that was met first.
+    pub(super) fn unordered(
         head: Option<Arc<Head>>,
         head_from: i64,
         blocks: Vec<Arc<Block>>,
@@ -127,7 +143,6 @@ impl Selection {
         if let Some(e) = err {
             return Err(e.into());
         }
-        let only_one_sorted = head.is_none() && blocks.len() <= 1;
         if let Some(head) = head
             .as_ref()
             .filter(|h| h.max_t() >= min_t && h.min_t() <= max_t)
@@ -141,10 +156,7 @@ impl Selection {
                 }),
             });
         }
-        if !only_one_sorted {
-            entries.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        }
-        Ok(Self {
+        let mut found = Self {
             head,
             head_from,
             blocks,
@@ -152,7 +164,25 @@ impl Selection {
             min_t,
             max_t,
             view: None,
-        })
+        };
+        if !found.floats_only() {
+            found.sort();
+        }
+        Ok(found)
+    }
+
+    /// Cost: little where blocks, which are sorted, hold everything.
+    fn sort(&mut self) {
+        self.entries.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+
+    /// True when no series can have histograms or samples beside the rows.
+    fn floats_only(&self) -> bool {
+        self.head.as_ref().is_none_or(|h| h.no_side_data())
+            && self
+                .blocks
+                .iter()
+                .all(|b| b.meta.stats.histogram_samples == 0)
     }
 
     /// Number of series.
@@ -280,12 +310,7 @@ impl Selection {
     ) -> Result<(), SelectError> {
         let mut order: Vec<u32> = range.map(|i| i as u32).collect();
         let no_side = self.head.as_ref().is_none_or(|h| h.no_side_data());
-        if no_side
-            && self
-                .blocks
-                .iter()
-                .all(|b| b.meta.stats.histogram_samples == 0)
-        {
+        if self.floats_only() {
             order.sort_by_key(|i| self.group_key(*i as usize));
         } else {
             // Histograms come last and in label order: warnings name the series that was met when

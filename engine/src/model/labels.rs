@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// Name of the label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -54,24 +56,30 @@ impl Labels {
             pairs.windows(2).all(|w| w[0].0 < w[1].0),
             "labels not sorted: {pairs:?}"
         );
-        let len = pairs.iter().map(|(n, v)| 8 + n.len() + v.len()).sum();
-        let mut buf = Vec::with_capacity(len);
+        let mut buf = Packed::new();
         for (n, v) in pairs {
             push_pair(&mut buf, n, v);
         }
-        Self(buf.into())
+        Self(Arc::from(buf.as_slice()))
     }
 
     /// Pairs in name order.
     #[inline]
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { rest: &self.0 }
+        LabelsIter(self.byte_pairs())
+    }
+
+    /// Pairs in name order, as bytes: for hot paths that compare or hash and need no text.
+    #[inline]
+    pub fn byte_pairs(&self) -> BytePairs<'_> {
+        BytePairs { rest: &self.0 }
     }
 
     /// Value of `name`, or `None`. Cost: linear in the number of labels.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+        let (_, v) = self.byte_pairs().find(|(n, _)| *n == name.as_bytes())?;
+        Some(text(v))
     }
 
     /// The metric name, or `None`.
@@ -83,7 +91,7 @@ impl Labels {
     /// Number of labels.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.byte_pairs().count()
     }
 
     /// True for the empty set.
@@ -124,23 +132,23 @@ impl Labels {
     /// The set with only the labels whose name satisfies `keep`.
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        let mut buf = Vec::with_capacity(self.0.len());
-        for (n, v) in self.iter() {
-            if keep(n) {
-                push_pair(&mut buf, n, v);
+        let mut buf = Packed::new();
+        for (n, v) in self.byte_pairs() {
+            if keep(text(n)) {
+                push_bytes(&mut buf, n, v);
             }
         }
         if buf.len() == self.0.len() {
             self.clone()
         } else {
-            Self(buf.into())
+            Self(Arc::from(buf.as_slice()))
         }
     }
 
     /// The set with `name` set to `value` (removed when `value` is empty).
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut buf = Vec::with_capacity(self.0.len() + 8 + name.len() + value.len());
+        let mut buf = Packed::new();
         let mut placed = value.is_empty();
         for (n, v) in self.iter() {
             if !placed && name < n {
@@ -157,25 +165,52 @@ impl Labels {
         if !placed {
             push_pair(&mut buf, name, value);
         }
-        Self(buf.into())
+        Self(Arc::from(buf.as_slice()))
     }
 }
 
-fn push_pair(buf: &mut Vec<u8>, n: &str, v: &str) {
+/// A label set being packed: on the stack unless it is unusually large, so that making one costs the
+/// allocation of the result alone.
+type Packed = SmallVec<[u8; 512]>;
+
+fn push_pair(buf: &mut Packed, n: &str, v: &str) {
+    push_bytes(buf, n.as_bytes(), v.as_bytes());
+}
+
+fn push_bytes(buf: &mut Packed, n: &[u8], v: &[u8]) {
     buf.extend_from_slice(&u32::try_from(n.len()).unwrap_or(u32::MAX).to_le_bytes());
     buf.extend_from_slice(&u32::try_from(v.len()).unwrap_or(u32::MAX).to_le_bytes());
-    buf.extend_from_slice(n.as_bytes());
-    buf.extend_from_slice(v.as_bytes());
+    buf.extend_from_slice(n);
+    buf.extend_from_slice(v);
+}
+
+/// Bytes of a name or value as text. The buffer is only ever written from `&str`.
+#[inline]
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("")
 }
 
 /// Iterator over the pairs of a label set.
 #[derive(Clone)]
-pub struct LabelsIter<'a> {
+pub struct LabelsIter<'a>(BytePairs<'a>);
+
+/// Iterator over the pairs of a label set, as bytes.
+#[derive(Clone)]
+pub struct BytePairs<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(n, v)| (text(n), text(v)))
+    }
+}
+
+impl<'a> Iterator for BytePairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -185,11 +220,7 @@ impl<'a> Iterator for LabelsIter<'a> {
         let (name, rest) = rest.split_at_checked(n)?;
         let (value, rest) = rest.split_at_checked(v)?;
         self.rest = rest;
-        // The buffer is only ever written by `push_pair` from `&str`.
-        Some((
-            std::str::from_utf8(name).unwrap_or(""),
-            std::str::from_utf8(value).unwrap_or(""),
-        ))
+        Some((name, value))
     }
 }
 
@@ -216,7 +247,8 @@ impl PartialOrd for Labels {
 /// Prometheus' order: pair by pair, name first, then value; a prefix sorts first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Text and its bytes have the same order.
+        self.byte_pairs().cmp(other.byte_pairs())
     }
 }
 

@@ -207,6 +207,13 @@ impl AggOp {
         )
     }
 
+    /// Makes one value of a group, to which every element contributes, rather than a choice or a
+    /// count of its elements.
+    #[must_use]
+    pub fn folds(self) -> bool {
+        !self.has_param() || self == Self::Quantile
+    }
+
     /// Must be enabled in the options.
     #[must_use]
     pub fn is_experimental(self) -> bool {

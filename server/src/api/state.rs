@@ -138,6 +138,8 @@ pub(crate) struct Api {
     pub(crate) listeners: AtomicUsize,
     /// Queries that may run.
     pub(crate) query_slots: Arc<Semaphore>,
+    /// Queries that do, once the data directory is ours.
+    active_queries: std::sync::OnceLock<super::prometheus::ActiveQueries>,
     /// Remote reads that may run.
     pub(crate) read_slots: Arc<Semaphore>,
 }
@@ -159,6 +161,7 @@ impl Api {
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
+            active_queries: std::sync::OnceLock::new(),
             read_slots: Arc::new(Semaphore::new(options.read_concurrency.max(1))),
             options,
             flags,
@@ -183,6 +186,30 @@ impl Api {
     /// The metric store, when it is open.
     pub(crate) fn db(&self) -> Option<Arc<Db>> {
         Some(Arc::clone(&self.store.load().as_ref()?.metrics))
+    }
+
+    /// Running queries are noted in `dir` from now on; those that a process before left unfinished
+    /// are reported. A directory that takes no notes costs nothing but the notes.
+    pub(crate) fn note_queries(&self, dir: &std::path::Path) {
+        match super::prometheus::ActiveQueries::open(dir, self.options.query_concurrency.max(1)) {
+            Ok((active, unfinished)) => {
+                for q in &unfinished {
+                    tracing::warn!(
+                        query = q["query"].as_str().unwrap_or_default(),
+                        timestamp_sec = q["timestamp_sec"].as_i64().unwrap_or_default(),
+                        "this query did not finish in the last run"
+                    );
+                }
+                // Only the first call counts: there is one data directory.
+                drop(self.active_queries.set(active));
+            }
+            Err(e) => tracing::warn!(error = %e, "running queries cannot be noted"),
+        }
+    }
+
+    /// The notes of running queries.
+    pub(crate) fn active_queries(&self) -> Option<&super::prometheus::ActiveQueries> {
+        self.active_queries.get()
     }
 
     /// What is scraped.

@@ -12,6 +12,7 @@ mod flags;
 mod lint;
 mod personality;
 mod prometheus;
+mod query;
 mod up;
 
 use std::ffi::OsString;
@@ -82,6 +83,7 @@ fn command() -> Command {
         )
         .subcommand(data::export_command())
         .subcommand(data::import_command())
+        .subcommand(query::command())
         .subcommand(Command::new("version").about("Prints the version"))
 }
 
@@ -91,15 +93,22 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
-        // promtool's verbs are ours.
-        Some("promtool") => {}
+        // promtool's verbs are ours, under its own name and as a word before them.
+        _ if args.get(1).is_some_and(|a| a == "promtool") => {
+            args.remove(1);
+        }
         _ => {}
     }
+    // A question that cannot be read ends like one that cannot be answered, as with promtool.
+    let asks = args.get(1).is_some_and(|a| a == "query");
     let matches = match command().try_get_matches_from(flags::normalise(args)) {
         Ok(m) => m,
         Err(e) => {
             // Help and version are answers, everything else is a mistake.
-            let code = u8::try_from(e.exit_code()).unwrap_or(2);
+            let mut code = u8::try_from(e.exit_code()).unwrap_or(2);
+            if code != 0 && asks {
+                code = query::FAILED;
+            }
             drop(e.print());
             return ExitCode::from(code);
         }
@@ -117,6 +126,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         },
         Some(("export", m)) => data::export(m),
         Some(("import", m)) => data::import(m),
+        Some(("query", m)) => query::run(m),
         Some(("version", _)) => {
             print(&version());
             Exit::Ok.code()

@@ -26,7 +26,7 @@ mod secret;
 mod tests;
 mod value;
 pub(crate) mod web;
-mod yaml;
+pub(crate) mod yaml;
 
 pub(crate) use secret::Secret;
 pub(crate) use value::{ByteSize, ConfigUrl, LabelMap, MultiMap, PromDuration};

@@ -165,6 +165,7 @@ async fn serve(plan: Plan) -> Exit {
         Err(_) => return Exit::Start,
     };
     let db = store.metrics.clone();
+    api.note_queries(&plan.storage.dir);
     api.set_store(Some(store.clone()));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());

@@ -167,6 +167,9 @@ impl Oracle<'_> {
             _ if f.is_empty() => return None,
             _ => {}
         }
+        if matches!(op, AggOp::Stddev | AggOp::Stdvar) {
+            self.mark_narrow(&f);
+        }
         Some(Val::F(match op {
             AggOp::Sum => sum(&f),
             AggOp::Avg => mean(&f),

@@ -181,6 +181,14 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Marks a spread of `values` that is small beside the values: rounding decides it.
+    pub fn mark_narrow(&self, values: &[f64]) {
+        let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        if aggregate::variance(values).sqrt() <= 1e-6 * largest {
+            self.mark_open();
+        }
+    }
+
     pub fn eval(&self, e: &Expr, t: i64) -> Res<Out> {
         Ok(match e {
             Expr::Number(n) => Out::Scalar(n.val),

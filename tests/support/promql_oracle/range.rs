@@ -481,6 +481,14 @@ impl Oracle<'_> {
         if v.is_empty() {
             return None;
         }
+        if matches!(name, "stddev_over_time" | "stdvar_over_time") {
+            self.mark_narrow(&v);
+        }
+        let finite = |v: &[f64]| v.iter().all(|v| v.is_finite());
+        if matches!(name, "deriv" | "predict_linear") && !(finite(&v) && finite(params)) {
+            // There is no line through infinity; what comes out is an order of operations.
+            self.mark_open();
+        }
         let param = |i: usize| params.get(i).copied().unwrap_or(f64::NAN);
         Some(Val::F(match name {
             "sum_over_time" => sum(&v),

@@ -35,17 +35,17 @@ impl<'a> Groups<'a> {
         }
     }
 
-    fn keeps(node: &AggNode, name: &str) -> bool {
-        let listed = node.grouping.iter().any(|g| g == name);
+    fn keeps(node: &AggNode, name: &[u8]) -> bool {
+        let listed = node.grouping.iter().any(|g| g.as_bytes() == name);
         if node.without {
-            !listed && name != METRIC_NAME
+            !listed && name != METRIC_NAME.as_bytes()
         } else {
             listed
         }
     }
 
-    /// The group of a label set given as pairs in name order.
-    fn find<'l>(&mut self, pairs: impl Iterator<Item = (&'l str, &'l str)> + Clone) -> usize {
+    /// The group of a label set given as pairs in name order. Cost: a pass over the pairs.
+    fn find<'l>(&mut self, pairs: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone) -> usize {
         let node = self.node;
         if !node.without && node.grouping.is_empty() {
             if self.labels.is_empty() {
@@ -54,17 +54,29 @@ impl<'a> Groups<'a> {
             return 0;
         }
         self.key.clear();
-        for (n, v) in pairs.clone().filter(|(n, _)| Self::keeps(node, n)) {
+        let mut missing = node.grouping.len();
+        for (n, v) in pairs.clone() {
+            if !Self::keeps(node, n) {
+                continue;
+            }
             // Lengths make the packing unambiguous.
             self.key.extend_from_slice(&(n.len() as u32).to_le_bytes());
             self.key.extend_from_slice(&(v.len() as u32).to_le_bytes());
-            self.key.extend_from_slice(n.as_bytes());
-            self.key.extend_from_slice(v.as_bytes());
+            self.key.extend_from_slice(n);
+            self.key.extend_from_slice(v);
+            missing -= usize::from(!node.without);
+            if missing == 0 && !node.without {
+                break;
+            }
         }
         if let Some(g) = self.index.get(self.key.as_slice()) {
             return *g;
         }
-        let kept: Vec<(&str, &str)> = pairs.filter(|(n, _)| Self::keeps(node, n)).collect();
+        let text = |b: &'l [u8]| std::str::from_utf8(b).unwrap_or("");
+        let kept: Vec<(&str, &str)> = pairs
+            .filter(|(n, _)| Self::keeps(node, n))
+            .map(|(n, v)| (text(n), text(v)))
+            .collect();
         self.labels.push(Labels::from_sorted(&kept));
         let g = self.labels.len() - 1;
         self.index.insert(self.key.clone().into_boxed_slice(), g);
@@ -195,8 +207,9 @@ impl Context<'_> {
                     },
                     Point::Hist(h) => crate::promql::histogram::to_text(h),
                 };
+                self.charge_label(text.len())?;
                 let labels = s.labels.with(label, &text);
-                let g = groups.find(labels.iter());
+                let g = groups.find(labels.byte_pairs());
                 if g == out.len() {
                     let steps = super::series::Steps::new(grid.n);
                     out.push(Series {

@@ -40,6 +40,12 @@ pub(crate) struct Context<'a> {
 /// The clock is looked at once in so many checks: it may be slow.
 const CHECKS_PER_CLOCK: u32 = 32;
 
+/// Longest label value that is not charged.
+const LABEL_BYTES_FREE: usize = 256;
+/// A sample stands for 16 bytes; a label value is held about twice, by a series and by the group,
+/// join or answer made of it.
+const LABEL_BYTES_PER_SAMPLE: usize = 8;
+
 impl Context<'_> {
     /// Called at every series and operator.
     #[inline]
@@ -71,6 +77,15 @@ impl Context<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Takes a label value that the query made from the budget, until the query ends: series share
+    /// what the store gave them, but not this. Values as long as honest ones cost nothing.
+    pub(crate) fn charge_label(&self, bytes: usize) -> EResult<()> {
+        if bytes <= LABEL_BYTES_FREE {
+            return Ok(());
+        }
+        self.charge(bytes / LABEL_BYTES_PER_SAMPLE)
     }
 
     /// Keeps samples that the producer has charged and will release: no check, no peak.

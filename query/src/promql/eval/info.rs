@@ -144,6 +144,7 @@ impl Context<'_> {
             smoothed: false,
             hint: "info",
             stats_only: false,
+            unordered: false,
             span: Span::default(),
         };
         let series = self.sample_times(&selector, grid, false)?;

@@ -35,6 +35,7 @@ impl Context<'_> {
             value.clear();
             re.expand(template, &captures, &mut value);
             check_length(&value)?;
+            self.charge_label(value.len())?;
             let labels = s.labels.with(dst, &value);
             set_label(s, dst, labels);
         }
@@ -65,6 +66,7 @@ impl Context<'_> {
                 .collect();
             let value = values.join(separator);
             check_length(&value)?;
+            self.charge_label(value.len())?;
             let labels = s.labels.with(dst, &value);
             set_label(s, dst, labels);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Selector {
     pub(crate) hint: &'static str,
     /// Only counts and sums of histograms are needed.
     pub(crate) stats_only: bool,
+    /// An aggregation takes the series one by one: their order does not matter.
+    pub(crate) unordered: bool,
     pub(crate) span: Span,
 }
 
@@ -136,13 +138,7 @@ fn depends_on_step(name: &str) -> bool {
 /// # Errors
 /// The text for a computed duration that is not usable.
 pub(crate) fn plan(expr: &Expr, cx: &PlanContext) -> Result<Node, String> {
-    let built = Planner { cx }.node(
-        expr,
-        Hint {
-            name: "",
-            stats_only: false,
-        },
-    )?;
+    let built = Planner { cx }.node(expr, Hint::default())?;
     Ok(built.wrapped())
 }
 
@@ -163,10 +159,13 @@ impl Built {
     }
 }
 
-#[derive(Clone, Copy)]
+/// What is known from above about the series of a node.
+#[derive(Clone, Copy, Default)]
 struct Hint {
     name: &'static str,
     stats_only: bool,
+    /// See [`Selector::unordered`].
+    unordered: bool,
 }
 
 struct Planner<'a> {
@@ -219,6 +218,7 @@ impl Planner<'_> {
                     &s.expr,
                     Hint {
                         stats_only: false,
+                        unordered: false,
                         ..hint
                     },
                 )?;
@@ -248,9 +248,12 @@ impl Planner<'_> {
             }
             Expr::Binary(b) => {
                 let trim = matches!(b.op, BinOp::TrimUpper | BinOp::TrimLower);
+                let vectors = [&b.lhs, &b.rhs].map(|e| e.value_type() == ValueType::Vector);
                 let side = Hint {
                     name: "",
                     stats_only: hint.stats_only && !trim,
+                    // A join looks series up by their labels, in order.
+                    unordered: hint.unordered && vectors != [true, true],
                 };
                 let l = self.node(&b.lhs, side)?;
                 let r = self.node(&b.rhs, side)?;
@@ -279,9 +282,14 @@ impl Planner<'_> {
                 let inner = a.expr.unwrap_parens();
                 let hint = Hint {
                     name: a.op.name(),
+                    unordered: false,
                     ..hint
                 };
-                let b = self.node(inner, hint)?;
+                let folds = Hint {
+                    unordered: a.op.folds(),
+                    ..hint
+                };
+                let b = self.node(inner, folds)?;
                 let param_expr = a.param.as_ref().map(Expr::unwrap_parens);
                 let param = param_expr.map(|p| self.node(p, hint)).transpose()?;
                 let invariant = b.invariant && param.as_ref().is_none_or(|p| p.invariant);
@@ -332,7 +340,11 @@ impl Planner<'_> {
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => false,
             _ => hint.stats_only,
         };
-        let inner_hint = Hint { name, stats_only };
+        let inner_hint = Hint {
+            name,
+            stats_only,
+            unordered: hint.unordered && super::stream::is_streamed(name),
+        };
         let exprs: Vec<&Expr> = c.args.iter().map(Expr::unwrap_parens).collect();
         let built: Vec<Built> = exprs
             .iter()
@@ -383,6 +395,7 @@ impl Planner<'_> {
             smoothed: v.smoothed,
             hint: hint.name,
             stats_only: hint.stats_only,
+            unordered: hint.unordered,
             span: v.span,
         })
     }

@@ -30,6 +30,7 @@ impl Context<'_> {
             func: s.hint.to_owned(),
             range_ms: range,
             step_ms: if spec.grid.n > 1 { spec.grid.step } else { 0 },
+            unordered: s.unordered,
         };
         Ok(self.source.select(&s.matchers, from, to, &hints)?)
     }

@@ -296,8 +296,11 @@ pub(crate) struct Series {
 }
 
 /// Labels that say what a metric is rather than where a sample comes from.
+pub(crate) const METADATA_LABELS: [&[u8]; 3] = [METRIC_NAME.as_bytes(), b"__type__", b"__unit__"];
+
+/// Whether `name` is one of [`METADATA_LABELS`].
 pub(crate) fn is_metadata_label(name: &str) -> bool {
-    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+    METADATA_LABELS.contains(&name.as_bytes())
 }
 
 /// The labels without name, type and unit.

@@ -8,7 +8,7 @@ use engine::model::{Labels, METRIC_NAME};
 use super::binary;
 use super::context::{Collisions, Context};
 use super::plan::{BinaryNode, CallNode, Node};
-use super::series::{Grid, Scalar, Series, Steps, is_metadata_label, without_metadata};
+use super::series::{Grid, METADATA_LABELS, Scalar, Series, Steps, without_metadata};
 use super::{EResult, Val};
 use crate::promql::ast::ValueType;
 use crate::promql::functions::math;
@@ -63,12 +63,12 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The labels as an operator above sees them, without an allocation.
-    pub(super) fn visible_labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    /// The labels as an operator above sees them, as bytes, without an allocation.
+    pub(super) fn visible_labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let stripped = self.stripped;
         self.labels
-            .iter()
-            .filter(move |(n, _)| !stripped || !is_metadata_label(n))
+            .byte_pairs()
+            .filter(move |(n, _)| !stripped || !METADATA_LABELS.contains(n))
     }
 }
 
@@ -277,7 +277,11 @@ impl Context<'_> {
 
 /// Range functions and functions of one float give one series for each.
 fn streams(c: &CallNode) -> bool {
-    let name = c.func.name;
+    is_streamed(c.func.name)
+}
+
+/// Whether the function called `name` gives one series for each.
+pub(super) fn is_streamed(name: &str) -> bool {
     math::find(name).is_some() || RangeFn::find(name).is_some_and(|f| f != RangeFn::Absent)
 }
 

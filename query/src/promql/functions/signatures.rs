@@ -36,7 +36,7 @@ impl Family {
         self
     }
 
-    const fn to_scalar(mut self) -> Self {
+    const fn scalar(mut self) -> Self {
         self.returns = Scalar;
         self
     }
@@ -66,7 +66,7 @@ const FAMILIES: &[Family] = &[
             "atanh", "deg", "rad",
         ],
     ),
-    Family::of(&[], &["pi", "time"]).to_scalar(),
+    Family::of(&[], &["pi", "time"]).scalar(),
     // Parts of a date; without an argument, of the evaluation time.
     Family::of(
         &[Vector],
@@ -84,7 +84,7 @@ const FAMILIES: &[Family] = &[
     .last_argument(Arity::UpTo(1)),
     // Between types; presence; sample times.
     Family::of(&[Scalar], &["vector"]),
-    Family::of(&[Vector], &["scalar"]).to_scalar(),
+    Family::of(&[Vector], &["scalar"]).scalar(),
     Family::of(&[Vector], &["absent", "timestamp"]),
     Family::of(&[Vector], &["start_timestamp"]).experimental(),
     // Order.
@@ -158,10 +158,10 @@ const FAMILIES: &[Family] = &[
         .experimental(),
     // The query itself.
     Family::of(&[], &["start", "end", "step", "range"])
-        .to_scalar()
+        .scalar()
         .experimental(),
     Family::of(&[Scalar, Scalar], &["min_of", "max_of"])
-        .to_scalar()
+        .scalar()
         .experimental(),
 ];
 

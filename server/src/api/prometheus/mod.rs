@@ -15,6 +15,8 @@ mod notifications;
 mod openapi;
 mod otlp;
 mod query;
+mod query_active;
+pub(crate) use query_active::ActiveQueries;
 mod read;
 mod rules;
 mod selector;
@@ -23,6 +25,7 @@ mod status;
 mod storage_metrics;
 mod targets;
 mod time;
+pub(crate) use time::parse as parse_time;
 mod write;
 
 use std::sync::Arc;

@@ -186,6 +186,7 @@ async fn evaluate(
     let (token, text, lookback_ms) = (cancel.0.clone(), c.text.clone(), c.lookback_ms);
     let work = move || {
         let _slot = slot;
+        let _noted = api.active_queries().and_then(|a| a.begin(&text));
         let engine = language::engine(&api);
         let clock = language::stopwatch();
         let options = QueryOptions {

@@ -16,7 +16,7 @@ const MAX_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 ///
 /// # Errors
 /// The text of the error.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub(crate) fn parse(text: &str) -> Result<i64, String> {
     if let Some(seconds) = query::text::float::parse_float(text)
         && seconds.is_finite()
     {

@@ -87,6 +87,18 @@ macro_rules! with_http_client_fields {
 }
 pub(crate) use with_http_client_fields;
 
+config! {
+    /// A file of nothing but these options, for tools that make requests.
+    pub(crate) struct HttpClientFile("config.HTTPClientConfig") + http {
+    }
+}
+
+impl Check for HttpClientFile {
+    fn check(&mut self) -> Result<(), String> {
+        self.http_client().check()
+    }
+}
+
 /// How to make outbound requests: what `http::client` builds a client from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HttpClientConfig {

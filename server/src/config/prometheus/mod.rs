@@ -24,8 +24,8 @@ pub(crate) use discovery::{
     StaticConfig,
 };
 pub(crate) use http_client::{
-    Authorization, BasicAuth, HttpClientConfig, HttpHeader, OAuth2, ProxyConfig, TlsConfig,
-    TlsVersion,
+    Authorization, BasicAuth, HttpClientConfig, HttpClientFile, HttpHeader, OAuth2, ProxyConfig,
+    TlsConfig, TlsVersion,
 };
 pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
 pub(crate) use relabel::{Pattern, RelabelAction, RelabelConfig};

@@ -22,7 +22,7 @@ impl Context<'_> {
         let mut groups = Groups::new(a);
         let mut members: Vec<Vec<usize>> = Vec::new();
         for (i, s) in series.iter().enumerate() {
-            let g = groups.find(s.labels.iter());
+            let g = groups.find(s.labels.byte_pairs());
             if g == members.len() {
                 members.push(Vec::new());
             }
