@@ -55,6 +55,11 @@ pub(super) fn run(inner: &Inner) {
     }
 }
 
+/// First time of the range that `t` is in.
+fn range_start(t: i64, range: i64) -> i64 {
+    t.div_euclid(range).saturating_mul(range)
+}
+
 fn select_error(e: SelectError) -> AppendError {
     AppendError::Io(io::Error::other(e.to_string()))
 }
@@ -95,15 +100,14 @@ impl Inner {
         // Far behind (an import of old data, a clock that jumped): merges get their turn between.
         let mut left = CUTS_MAX;
         for (tenant, head) in heads {
-            while left > 0
-                && head.max_t() > head.min_t()
-                && head
-                    .max_t()
-                    .saturating_sub(head.min_t().max(head.min_valid()))
-                    > range / 2 * 3
-            {
-                let from = head.min_t().max(head.min_valid());
-                let end = (from.div_euclid(range) + 1) * range;
+            while left > 0 && head.max_t() > head.min_t() {
+                let Some(from) = head.next_t(head.min_t().max(head.min_valid())) else {
+                    break;
+                };
+                if head.max_t().saturating_sub(from) <= range / 2 * 3 {
+                    break;
+                }
+                let end = range_start(from, range).saturating_add(range);
                 self.cut(tenant, &head, end)?;
                 any = true;
                 left -= 1;
@@ -121,22 +125,23 @@ impl Inner {
             .side_min_t()
             .unwrap_or(i64::MAX)
             .min(head.min_t().max(border));
-        let mut start = oldest.div_euclid(range) * range;
         let mut made = Vec::new();
-        while start < end {
+        let mut next = head.next_t(oldest);
+        while let Some(from) = next.filter(|t| *t < end) {
+            let start = range_start(from, range);
             let sel = Selection::new(
                 Some(Arc::clone(head)),
                 border,
                 Vec::new(),
                 &[],
                 start,
-                (start + range - 1).min(end - 1),
+                start.saturating_add(range - 1).min(end - 1),
             )
             .map_err(select_error)?;
             if let Some(b) = self.write_block(tenant, &sel, 1, Vec::new())? {
                 made.push(b);
             }
-            start += range;
+            next = head.next_t(start.saturating_add(range));
         }
         self.counters.cuts.fetch_add(1, Ordering::Relaxed);
         self.publish(made, &[], Some((tenant, end)))?;
@@ -388,7 +393,7 @@ impl Inner {
                 for part in blocks.chunk_by(|a, b| {
                     a.meta.min_t.div_euclid(range) == b.meta.min_t.div_euclid(range)
                 }) {
-                    let window_end = (part[0].meta.min_t.div_euclid(range) + 1) * range;
+                    let window_end = range_start(part[0].meta.min_t, range).saturating_add(range);
                     let inside = part.iter().all(|b| b.meta.max_t < window_end);
                     if part.len() > 1 && inside && window_end <= newest {
                         return Some(part.iter().map(|b| Arc::clone(b)).collect());

@@ -417,6 +417,34 @@ fn duplicate_rules_are_those_of_prometheus() {
     assert_eq!(put(10_600_000, 2.0), None);
 }
 
+#[test]
+fn ages_between_samples_cost_nothing() {
+    let db = Db::in_memory();
+    let times = [
+        -9_000_000_000_000_000,
+        0,
+        7_200_000,
+        1_700_000_000_000,
+        1_700_010_000_000,
+    ];
+    for t in times {
+        let sets = vec![labels(1)];
+        let mut b = WriteBatch::default();
+        b.push_sample(db.key_of(&sets[0]), 0, t, t as f64);
+        let o = AppendOptions::new(AppendMode::Atomic, 1_700_010_000_000);
+        db.append(T, &b, &sets, &o).expect("stored");
+    }
+    // A block range is two hours: there are billions of them between these samples.
+    for _ in 0..3 {
+        db.maintain().expect("maintained");
+    }
+    assert!(db.stats().cuts <= 5, "{:?}", db.stats());
+    let got = read_all(&db);
+    // What is beyond the retention went.
+    assert!(got[&labels(1)].len() >= 2, "{got:?}");
+    assert!(got[&labels(1)].contains_key(&1_700_010_000_000));
+}
+
 /// Reads everything that can be read; `None` when the store says that a file is damaged.
 fn try_read(db: &Db) -> Option<Store> {
     let sel = db.select(T, &[], i64::MIN, i64::MAX).ok()?;

@@ -176,9 +176,37 @@ impl Head {
             .collect()
     }
 
-    /// Timestamps of the oldest side data (out-of-order samples and histograms), if any.
+    /// Time of the first sample at or after `from`, side data included. Samples may be years apart,
+    /// so whoever walks over ranges of time asks where the next one is.
+    /// Cost: the timestamps of groups that reach across `from` are decoded.
+    pub(super) fn next_t(&self, from: i64) -> Option<i64> {
+        let mut least = self.side.read().next_t(from);
+        let mut see = |t: i64| least = Some(least.map_or(t, |l| l.min(t)));
+        let (mut times, mut scratch) = (Vec::new(), Scratch::default());
+        for g in &self.index.read().groups {
+            let g = g.lock();
+            if let Some(t) = g.ts.get(g.ts.partition_point(|t| *t < from)) {
+                see(*t);
+            }
+            for run in g.sealed.iter().filter(|s| s.max_t >= from) {
+                if run.min_t >= from {
+                    see(run.min_t);
+                    continue;
+                }
+                times.clear();
+                match run.timestamps(&mut times, &mut scratch) {
+                    Ok(()) => times.iter().filter(|t| **t >= from).for_each(|t| see(*t)),
+                    // A run that cannot be decoded is reported when the block is written.
+                    Err(_) => see(from),
+                }
+            }
+        }
+        least
+    }
+
+    /// Oldest side data (out-of-order samples and histograms), if any.
     pub(super) fn side_min_t(&self) -> Option<i64> {
-        self.side.read().min_t()
+        self.side.read().next_t(i64::MIN)
     }
 
     /// Sets side data before `end` apart for a block; what comes later stays for the next one.
@@ -263,19 +291,19 @@ impl Head {
                 g.reset();
             }
         }
-        let side_min = side.min_t().unwrap_or(i64::MAX);
+        let side_min = side.next_t(i64::MIN).unwrap_or(i64::MAX);
         self.min_t.store(min_t.min(side_min), Ordering::Relaxed);
     }
 }
 
 impl Side {
-    /// Oldest out-of-order sample or histogram.
-    fn min_t(&self) -> Option<i64> {
+    /// First out-of-order sample or histogram at or after `from`.
+    fn next_t(&self, from: i64) -> Option<i64> {
         let sparse = self.sparse.values().chain(self.sparse_cut.values());
         let hist = self.histograms.values().chain(self.histograms_cut.values());
-        let sparse = sparse.filter_map(|v| v.first().map(|p| p.0));
+        let sparse = sparse.filter_map(|v| Some(v.get(v.partition_point(|p| p.0 < from))?.0));
         sparse
-            .chain(hist.filter_map(|v| v.first().map(|p| p.t)))
+            .chain(hist.filter_map(|v| Some(v.get(v.partition_point(|p| p.t < from))?.t)))
             .min()
     }
 }

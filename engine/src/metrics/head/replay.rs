@@ -37,7 +37,7 @@ impl Head {
                 let mut idx = self.index.write();
                 while !r.rest.is_empty() {
                     let sid = replay_series(&mut idx, &mut r)?;
-                    w.next_sid = w.next_sid.max(sid + 1);
+                    w.next_sid = w.next_sid.max(sid.saturating_add(1));
                 }
             }
             record::KIND_ROWS => self.replay_rows(payload)?,
