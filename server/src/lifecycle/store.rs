@@ -23,14 +23,43 @@ impl Tuning {
         let tsdb = &config.document.storage.tsdb;
         let pick = |file: i64, flag: i64| if file > 0 { file } else { flag };
         let size = tsdb.retention.size.0;
+        let size = if size > 0 {
+            size
+        } else {
+            storage.retention_size.0
+        };
+        let share = share_of_disk(&storage.dir, tsdb.retention.percentage);
         Self {
             retention_ms: pick(tsdb.retention.time.as_ms(), storage.retention_time.as_ms()),
-            retention_bytes: if size > 0 {
-                size
-            } else {
-                storage.retention_size.0
+            // The tighter of the two; 0 = none.
+            retention_bytes: match (size, share) {
+                (0, b) | (b, 0) => b,
+                (a, b) => a.min(b),
             },
             out_of_order_ms: tsdb.out_of_order_time_window.as_ms(),
+        }
+    }
+}
+
+/// `percent` of the size of the disk that holds `dir`, bytes; 0 when it cannot be asked.
+fn share_of_disk(dir: &std::path::Path, percent: f64) -> u64 {
+    if percent <= 0.0 {
+        return 0;
+    }
+    // The directory may not be there yet; its disk is that of the nearest one above.
+    let known = dir.ancestors().find_map(|d| {
+        let d = if d.as_os_str().is_empty() {
+            std::path::Path::new(".")
+        } else {
+            d
+        };
+        rustix::fs::statvfs(d).ok()
+    });
+    match known {
+        Some(s) => (s.f_blocks.saturating_mul(s.f_frsize) as f64 * percent / 100.0) as u64,
+        None => {
+            tracing::warn!(dir = %dir.display(), "the size of the disk is not known: storage.tsdb.retention.percentage has no effect");
+            0
         }
     }
 }
@@ -155,4 +184,18 @@ pub(super) fn reconfigure(db: &Db, storage: &StorageOptions, config: &LoadedConf
 /// Why something could not be written; the next start replays the log.
 pub(super) fn close(store: &Store) -> Result<(), String> {
     store.close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_disk_is_found_for_directories_that_are_not_there_yet() {
+        let dir = std::env::temp_dir().join("not").join("there").join("yet");
+        let (half, all) = (share_of_disk(&dir, 50.0), share_of_disk(&dir, 100.0));
+        assert!(all > 0);
+        assert!(half.abs_diff(all / 2) <= 1, "{half} of {all}");
+        assert_eq!(share_of_disk(&dir, 0.0), 0);
+    }
 }
