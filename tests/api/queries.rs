@@ -308,3 +308,36 @@ fn a_query_stops_when_its_client_is_gone() {
     // Uncancelled it would run for hours.
     crate::support::wait("the query's end", || running() < 1.0);
 }
+
+#[test]
+fn statistics_tell_the_steps_apart_where_the_feature_is_on() {
+    let flags = [
+        "--web.enable-remote-write-receiver",
+        "--enable-feature=promql-per-step-stats",
+    ];
+    let s = Server::start(&flags);
+    let t = now_ms() / 1000 * 1000 - 60_000;
+    let l = labels(&[("__name__", "m")]);
+    let points = (0..5).map(|i| (t + i * 1000, i as f64)).collect();
+    store(&s, &[(l, points)]);
+    let t = t / 1000;
+    let (start, end) = ((t + 2).to_string(), (t + 4).to_string());
+    let ask = |stats: &str| {
+        let p = [
+            ("query", "sum_over_time(m[3s])"),
+            ("start", &start),
+            ("end", &end),
+            ("step", "1"),
+            ("stats", stats),
+        ];
+        s.query("/api/v1/query_range", &p).data()["stats"]["samples"].clone()
+    };
+    let all = ask("all");
+    let steps =
+        |counts: [u64; 3]| json!([[t + 2, counts[0]], [t + 3, counts[1]], [t + 4, counts[2]]]);
+    assert_eq!(all["totalQueryableSamplesPerStep"], steps([3, 3, 3]));
+    assert_eq!(all["samplesReadPerStep"], steps([3, 1, 1]));
+    assert_eq!(all["totalQueryableSamples"], 9);
+    assert_eq!(all["samplesRead"], 5);
+    assert!(ask("true").get("samplesReadPerStep").is_none());
+}

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use engine::model::{FloatHistogram, Labels};
 use query::promql::ast::{self, AggOp, Expr};
 use query::promql::{
-    Engine, EngineOptions, ParseOptions, QueryError, QueryOptions, SampleValue, Value, histogram,
-    parse,
+    Engine, EngineOptions, ParseOptions, QueryError, QueryOptions, SampleValue, StepStats, Value,
+    histogram, parse,
 };
 
 use promql_oracle::generate::{Coverage, Generator, Rng, cover, data, required};
@@ -272,7 +272,10 @@ fn compare(
             ..EngineOptions::default()
         },
     };
-    let opts = QueryOptions::default();
+    let opts = QueryOptions {
+        per_step: true,
+        ..QueryOptions::default()
+    };
     let answer = if step == 0 {
         engine.instant_expr(source, &expr, start, opts)
     } else {
@@ -282,6 +285,15 @@ fn compare(
     let expected = ask(&oracle, &expr);
     match (&answer, &expected) {
         (Ok(a), Ok(b)) => {
+            let of = |f: fn(&StepStats) -> u64| a.per_step.iter().map(f).sum::<u64>();
+            let steps = (of(|s| s.queryable_samples), of(|s| s.samples_read));
+            let whole = (a.stats.total_queryable_samples, a.stats.samples_read);
+            if steps != whole {
+                let text =
+                    format!("{place}steps looked at and read {steps:?}, all of it {whole:?}");
+                tally.differences.push(text);
+                return;
+            }
             let a = rows_of(&a.value);
             let exact = is_exact(&expr);
             match first_difference(&a, b, exact) {

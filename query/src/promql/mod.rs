@@ -25,7 +25,7 @@ pub mod print;
 pub use annotations::{Annotation, Annotations, Level};
 pub use eval::{
     Answer, CancelToken, Engine, EngineOptions, MatrixSeries, QueryError, QueryOptions, Sample,
-    SampleValue, Stats, Timings, Value,
+    SampleValue, Stats, StepStats, Timings, Value,
 };
 pub use parse::{ParseError, ParseOptions, parse, parse_selector};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::model::{FloatHistogram, Labels};
 
-use super::context::{Context, Counters};
+use super::context::{Context, Counters, StepCount};
 use super::plan::{Node, PlanContext, plan};
 use super::series::{Grid, Series, Steps};
 use super::{EResult, Val};
@@ -78,6 +78,8 @@ pub struct QueryOptions<'a> {
     pub timeout: Option<Duration>,
     /// Stops the query.
     pub cancel: Option<&'a CancelToken>,
+    /// Counts samples for every step, see [`Answer::per_step`].
+    pub per_step: bool,
     /// A monotonic clock for the timeout and the timings. Without it neither exists.
     pub clock: Option<&'a dyn Fn() -> Duration>,
 }
@@ -164,6 +166,17 @@ pub struct Stats {
     pub peak_samples: u64,
 }
 
+/// How much work a step was. Sums to [`Stats`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepStats {
+    /// Evaluation time, ms.
+    pub t: i64,
+    /// Samples looked at.
+    pub queryable_samples: u64,
+    /// Samples read from the source that no earlier step had read.
+    pub samples_read: u64,
+}
+
 /// Where the time went. All zero without a clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
@@ -186,6 +199,8 @@ pub struct Answer {
     pub annotations: Annotations,
     /// Work done.
     pub stats: Stats,
+    /// Work done for every step, when it was asked for.
+    pub per_step: Vec<StepStats>,
     /// Time spent.
     pub timings: Timings,
 }
@@ -328,6 +343,10 @@ impl Engine {
             ticks: Cell::new(0),
         };
         ctx.check_steps(grid.n)?;
+        if opts.per_step {
+            let none = vec![StepCount::default(); grid.n];
+            ctx.stats.per_step.replace(Some(none));
+        }
         let planned = now();
         let instant = step == 0;
         let value = if instant && expr.value_type() == ValueType::Matrix {
@@ -350,7 +369,14 @@ impl Engine {
             other => other,
         };
         let done = now();
+        let per_step = ctx.stats.per_step.take().unwrap_or_default();
+        let per_step = per_step.iter().enumerate().map(|(k, c)| StepStats {
+            t: grid.t(k),
+            queryable_samples: c.queryable,
+            samples_read: c.read,
+        });
         Ok(Answer {
+            per_step: per_step.collect(),
             value,
             annotations: ctx.annotations.into_inner(),
             stats: Stats {
@@ -384,7 +410,9 @@ impl Context<'_> {
             Node::Range(r) => self.matrix_points(r, grid),
             Node::Subquery(s) => {
                 let (sub, series) = self.subquery(s, grid)?;
-                self.count(series.iter().map(|s| s.steps.samples() as u64).sum(), 0);
+                let seen = series.iter().map(|s| s.steps.samples() as u64).sum();
+                self.count(seen, 0);
+                self.count_step(0, seen, 0);
                 let done = self.finish_names(Val::Vector(series), false)?;
                 Ok(matrix(done, &sub))
             }

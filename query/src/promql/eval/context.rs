@@ -21,6 +21,15 @@ pub(crate) struct Counters {
     pub(crate) read: Cell<u64>,
     /// Most samples held at a time.
     pub(crate) peak: Cell<u64>,
+    /// `queryable` and `read` of every step of the grid at hand, when they were asked for.
+    pub(crate) per_step: RefCell<Option<Vec<StepCount>>>,
+}
+
+/// What one step looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StepCount {
+    pub(crate) queryable: u64,
+    pub(crate) read: u64,
 }
 
 /// See the module header.
@@ -114,6 +123,44 @@ impl Context<'_> {
             .queryable
             .set(self.stats.queryable.get() + queryable);
         self.stats.read.set(self.stats.read.get() + read);
+    }
+
+    /// Tells the steps apart that a [`Self::count`] is made of: `each` gives those of step `k`.
+    pub(crate) fn count_steps(&self, each: impl Fn(usize) -> StepCount) {
+        if let Some(steps) = self.stats.per_step.borrow_mut().as_mut() {
+            for (k, step) in steps.iter_mut().enumerate() {
+                let more = each(k);
+                step.queryable += more.queryable;
+                step.read += more.read;
+            }
+        }
+    }
+
+    /// The same for a single step.
+    pub(crate) fn count_step(&self, k: usize, queryable: u64, read: u64) {
+        let mut all = self.stats.per_step.borrow_mut();
+        if let Some(step) = all.as_mut().and_then(|s| s.get_mut(k)) {
+            step.queryable += queryable;
+            step.read += read;
+        }
+    }
+
+    /// Counts the steps of an inner grid of `n` steps apart from those of the grid at hand; gives
+    /// them beside the result.
+    pub(crate) fn with_inner_steps<T>(
+        &self,
+        n: usize,
+        run: impl FnOnce() -> T,
+    ) -> (T, Vec<StepCount>) {
+        let outer = self.stats.per_step.take();
+        if outer.is_some() {
+            self.stats
+                .per_step
+                .replace(Some(vec![StepCount::default(); n]));
+        }
+        let out = run();
+        let inner = self.stats.per_step.replace(outer);
+        (out, inner.unwrap_or_default())
     }
 
     pub(crate) fn note(&self, f: impl FnOnce(&mut Annotations)) {

@@ -25,10 +25,10 @@ pub(crate) mod windows;
 
 pub use answer::{
     Answer, CancelToken, Engine, EngineOptions, MatrixSeries, QueryError, QueryOptions, Sample,
-    SampleValue, Stats, Timings, Value,
+    SampleValue, Stats, StepStats, Timings, Value,
 };
 
-use context::Context;
+use context::{Context, StepCount};
 use plan::Node;
 use series::{Grid, Scalar, Series, Steps, without_metadata};
 
@@ -93,9 +93,17 @@ impl Context<'_> {
     fn invariant(&self, inner: &Node, grid: &Grid) -> EResult<Val> {
         let once = Grid { n: 1, ..*grid };
         let before = self.stats.queryable.get();
-        let val = self.eval(inner, &once)?;
+        let (val, steps) = self.with_inner_steps(1, || self.eval(inner, &once));
+        let val = val?;
         let added = self.stats.queryable.get() - before;
         self.stats.queryable.set(before + added * grid.n as u64);
+        // Every step looks at the samples; the first one reads them.
+        if let Some(once) = steps.first() {
+            self.count_steps(|k| StepCount {
+                read: if k == 0 { once.read } else { 0 },
+                ..*once
+            });
+        }
         Ok(match val {
             Val::Scalar(s) => Val::Scalar(Scalar::Const(s.at(0))),
             Val::Vector(mut v) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::model::{Column, HistogramSample, Labels, is_stale};
 
-use super::context::Context;
+use super::context::{Context, StepCount};
 use super::plan::{CallNode, Node, SubqueryNode};
 use super::select::Clean;
 use super::series::{Grid, Scalar, Series, Steps};
@@ -242,6 +242,13 @@ impl Context<'_> {
         from_source: bool,
     ) -> EResult<usize> {
         self.count(w.total, if from_source { w.read } else { 0 });
+        self.count_steps(|k| {
+            let (all, new) = w.samples_at(k);
+            StepCount {
+                queryable: all as u64,
+                read: if from_source { new as u64 } else { 0 },
+            }
+        });
         self.charge(w.largest)?;
         match func {
             RangeFn::Rate(kind) => match gaps {
@@ -307,8 +314,9 @@ impl Context<'_> {
             let samples = hi - lo + sizes[hlo..hhi].iter().sum::<usize>();
             total += samples as u64;
             largest = largest.max(samples);
+            let mut new = 0;
             if k == 0 {
-                read += samples as u64;
+                new = samples;
             } else if spec.at.is_none() {
                 let after = end
                     .saturating_add(spec.after)
@@ -317,8 +325,11 @@ impl Context<'_> {
                     .filter(|i| hist_ts[*i] > after)
                     .map(|i| sizes[i])
                     .sum();
-                read += (c.ts[lo..hi].iter().filter(|t| **t > after).count() + new_hists) as u64;
+                new = c.ts[lo..hi].iter().filter(|t| **t > after).count() + new_hists;
             }
+            let new = if call.from_source { new as u64 } else { 0 };
+            read += new;
+            self.count_step(k, samples as u64, new);
             p.iter_mut()
                 .zip(&call.params)
                 .for_each(|(p, s)| *p = s.at(k));
@@ -336,7 +347,7 @@ impl Context<'_> {
                 steps.put(k, p);
             }
         }
-        self.count(total, if call.from_source { read } else { 0 });
+        self.count(total, read);
         self.charge(largest)?;
         Ok(largest)
     }
@@ -406,10 +417,24 @@ impl Context<'_> {
             n,
         };
         let before = self.stats.queryable.get();
-        let series = self.vector(&s.expr, &sub)?;
+        let (series, inner) = self.with_inner_steps(n, || self.vector(&s.expr, &sub));
+        let series = series?;
         // The functions over the subquery count the samples that they see.
         self.stats.queryable.set(before);
+        self.count_inner_reads(s, grid, &sub, &inner);
         Ok((sub, series))
+    }
+
+    /// What the steps of a subquery read counts for the first step of the query that covers them.
+    fn count_inner_reads(&self, s: &SubqueryNode, grid: &Grid, sub: &Grid, inner: &[StepCount]) {
+        let mut k = 0;
+        for (i, step) in inner.iter().enumerate() {
+            let end = |k: usize| s.at.unwrap_or_else(|| grid.t(k)).saturating_sub(s.offset);
+            while k + 1 < grid.n && end(k) < sub.t(i) {
+                k += 1;
+            }
+            self.count_step(k, 0, step.read);
+        }
     }
 
     /// `absent_over_time`: one series, at the steps where no other has anything.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::model::{Column, CounterResetHint, FloatHistogram, HistogramSample, is_stale};
 
 use super::answer::MatrixSeries;
-use super::context::Context;
+use super::context::{Context, StepCount};
 use super::plan::{RangeSelector, Selector};
 use super::series::{Grid, Point, Series, Steps};
 use super::stream::{Item, Sink};
@@ -89,13 +89,25 @@ impl Context<'_> {
             if samples == 0 {
                 return Ok(());
             }
-            self.count(samples as u64, samples as u64);
+            self.count_found(&steps, samples);
             self.charge(samples)?;
             let labels = set.labels(i);
             let done = sink(Item::plain(i, labels, &mut steps));
             self.release(samples);
             done
         })
+    }
+
+    /// Counts the samples that an instant selector found: each step reads what it looks at.
+    fn count_found(&self, steps: &Steps, samples: usize) {
+        self.count(samples as u64, samples as u64);
+        self.count_steps(|k| {
+            let here = steps.samples_at(k) as u64;
+            StepCount {
+                queryable: here,
+                read: here,
+            }
+        });
     }
 
     /// Newest float or histogram per step; `f` sees the time of the sample. Gives the number of
@@ -154,7 +166,7 @@ impl Context<'_> {
             }
             let samples = steps.samples();
             if samples > 0 {
-                self.count(samples as u64, samples as u64);
+                self.count_found(&steps, samples);
                 self.charge(samples)?;
                 out.push((
                     i,
@@ -195,7 +207,7 @@ impl Context<'_> {
             if samples == 0 {
                 return Ok(());
             }
-            self.count(samples as u64, samples as u64);
+            self.count_found(&steps, samples);
             self.charge(samples)?;
             let done = sink(Item::plain(i, labels, &mut steps));
             self.release(samples);
@@ -310,6 +322,7 @@ impl Context<'_> {
                     .sum::<usize>();
             if samples > 0 {
                 self.count(samples as u64, samples as u64);
+                self.count_step(0, samples as u64, samples as u64);
                 self.charge(samples)?;
                 out.push(MatrixSeries {
                     labels: set.labels(i).clone(),

@@ -266,6 +266,11 @@ impl Steps {
         self.mask.count() + hists
     }
 
+    /// The part of [`Self::samples`] at step `k`.
+    pub(crate) fn samples_at(&self, k: usize) -> usize {
+        usize::from(self.mask.get(k)) + self.hist(k).map_or(0, |h| sample_size(h))
+    }
+
     /// What keeping the column costs the budget: its samples, or its memory where most steps are
     /// empty. A sample is charged as 16 bytes; an empty step holds 8, of which a quarter is charged
     /// so that ordinary gaps cost nothing extra.

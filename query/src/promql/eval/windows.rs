@@ -118,6 +118,16 @@ impl Windows {
         (lo as usize, hi as usize)
     }
 
+    /// Samples of window `k`, and how many of them no earlier window had.
+    pub(crate) fn samples_at(&self, k: usize) -> (usize, usize) {
+        let (lo, hi) = self.bounds(k);
+        let seen = match k.checked_sub(1) {
+            Some(before) => self.bounds(before).1.clamp(lo, hi),
+            None => lo,
+        };
+        (hi - lo, hi - seen)
+    }
+
     pub(crate) fn range_ms(&self) -> i64 {
         self.range
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ::query::promql::json::Json;
 use ::query::promql::{
-    Answer as Evaluated, CancelToken, Level, QueryError, QueryOptions, Value, parse, print,
-    selectors_of,
+    Answer as Evaluated, CancelToken, Level, QueryError, QueryOptions, StepStats, Value, parse,
+    print, selectors_of,
 };
 use ::query::source::TenantSource;
 use serde_json::{Value as JsonValue, json};
@@ -21,6 +21,9 @@ use crate::telemetry::{Counter, Gauge};
 
 /// What cut results say.
 const TRUNCATED: &str = "results truncated due to limit";
+
+/// The feature that lets `stats=all` list the samples of every step.
+const PER_STEP: &str = "promql-per-step-stats";
 
 /// What both kinds of query share.
 struct Common {
@@ -184,6 +187,7 @@ async fn evaluate(
     let queued = started.elapsed();
     let cancel = CancelOnDrop(CancelToken::default());
     let (token, text, lookback_ms) = (cancel.0.clone(), c.text.clone(), c.lookback_ms);
+    let per_step = c.stats == "all" && api.options.features.iter().any(|f| f == PER_STEP);
     let work = move || {
         let _slot = slot;
         let _noted = api.active_queries().and_then(|a| a.begin(&text));
@@ -192,6 +196,7 @@ async fn evaluate(
         let options = QueryOptions {
             lookback_ms,
             timeout: Some(timeout.saturating_sub(queued)),
+            per_step,
             cancel: Some(&token),
             clock: Some(&clock),
         };
@@ -250,7 +255,7 @@ fn notes(answer: &Evaluated, c: &Common) -> Notes {
 
 fn stats(answer: &Evaluated, queued: Duration) -> JsonValue {
     let t = &answer.timings;
-    json!({
+    let mut all = json!({
         "timings": {
             "evalTotalTime": (t.inner_eval + t.preparation + t.result_sort).as_secs_f64(),
             "resultSortTime": t.result_sort.as_secs_f64(),
@@ -264,7 +269,25 @@ fn stats(answer: &Evaluated, queued: Duration) -> JsonValue {
             "samplesRead": answer.stats.samples_read,
             "peakSamples": answer.stats.peak_samples,
         },
-    })
+    });
+    if !answer.per_step.is_empty() {
+        let list = |of: fn(&StepStats) -> u64| -> JsonValue {
+            let each = answer.per_step.iter().map(|s| json!([seconds(s.t), of(s)]));
+            each.collect()
+        };
+        all["samples"]["totalQueryableSamplesPerStep"] = list(|s| s.queryable_samples);
+        all["samples"]["samplesReadPerStep"] = list(|s| s.samples_read);
+    }
+    all
+}
+
+/// A time as the API writes it: seconds, whole ones without a fraction.
+fn seconds(ms: i64) -> JsonValue {
+    if ms % 1000 == 0 {
+        json!(ms / 1000)
+    } else {
+        json!(ms as f64 / 1000.0)
+    }
 }
 
 fn parsed(call: &Call) -> Result<::query::promql::ast::Expr, ApiError> {
