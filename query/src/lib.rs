@@ -6,4 +6,5 @@
 pub mod promql;
 pub mod regex;
 pub mod source;
+pub mod template;
 pub mod text;
