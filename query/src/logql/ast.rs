@@ -447,7 +447,10 @@ impl LineOp {
     /// True for the operators with `!`.
     #[must_use]
     pub fn is_negative(self) -> bool {
-        matches!(self, Self::NotContains | Self::NotMatches | Self::NotPattern)
+        matches!(
+            self,
+            Self::NotContains | Self::NotMatches | Self::NotPattern
+        )
     }
 }
 

@@ -338,7 +338,13 @@ fn number_len(s: &str) -> usize {
         let hex = b[1] | 0x20 == b'x';
         let digits = b[2..]
             .iter()
-            .take_while(|c| (if hex { c.is_ascii_hexdigit() } else { c.is_ascii_digit() }) || **c == b'_')
+            .take_while(|c| {
+                (if hex {
+                    c.is_ascii_hexdigit()
+                } else {
+                    c.is_ascii_digit()
+                }) || **c == b'_'
+            })
             .count();
         if digits > 0 {
             return 2 + digits;
@@ -391,9 +397,9 @@ fn duration_at(s: &str, number: usize) -> Option<(i64, usize)> {
 fn literal_bytes(text: &str) -> Option<u64> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let known = [
-        "B", "kB", "KB", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB", "PiB", "b", "kb", "mb",
-        "gb", "tb", "pb", "kib", "mib", "gib", "tib", "pib", "k", "K", "M", "G", "T", "P", "ki",
-        "Ki", "Mi", "Gi", "Ti", "Pi",
+        "B", "kB", "KB", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB", "TiB", "PiB", "b", "kb",
+        "mb", "gb", "tb", "pb", "kib", "mib", "gib", "tib", "pib", "k", "K", "M", "G", "T", "P",
+        "ki", "Ki", "Mi", "Gi", "Ti", "Pi",
     ];
     known.contains(&unit).then(|| bytes::parse(text)).flatten()
 }
@@ -405,7 +411,8 @@ fn is_call(after: &str) -> bool {
         return true;
     }
     ["by", "without"].iter().any(|w| {
-        rest.get(..w.len()).is_some_and(|h| h.eq_ignore_ascii_case(w))
+        rest.get(..w.len())
+            .is_some_and(|h| h.eq_ignore_ascii_case(w))
             && rest[w.len()..].trim_start().starts_with('(')
     })
 }
@@ -424,7 +431,10 @@ mod tests {
 
     #[test]
     fn function_names_are_names_without_a_call() {
-        assert_eq!(kinds("rate count by"), ["IDENTIFIER", "IDENTIFIER", "by", "$end"]);
+        assert_eq!(
+            kinds("rate count by"),
+            ["IDENTIFIER", "IDENTIFIER", "by", "$end"]
+        );
         assert_eq!(kinds("SUM by (x)")[0], "SUM");
     }
 
@@ -445,7 +455,9 @@ mod tests {
         ] {
             assert_eq!(kinds(text), [want, "$end"], "{text}");
         }
-        for bad in ["[5]", "[0.5h]", "[1ns]", "[-5m]", "[5m ]", "'x'", "\"x", "\"\\q\"", "[5m"] {
+        for bad in [
+            "[5]", "[0.5h]", "[1ns]", "[-5m]", "[5m ]", "'x'", "\"x", "\"\\q\"", "[5m",
+        ] {
             assert!(tokens(bad).is_err(), "{bad}");
         }
     }

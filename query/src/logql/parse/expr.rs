@@ -245,7 +245,10 @@ impl Parser {
         }
         let param = vector_param(op, param.as_deref())?;
         if grouping.is_some()
-            && matches!(op, VectorOp::Sort | VectorOp::SortDesc | VectorOp::ApproxTopk)
+            && matches!(
+                op,
+                VectorOp::Sort | VectorOp::SortDesc | VectorOp::ApproxTopk
+            )
         {
             return Err(ParseError::new(format!(
                 "grouping not allowed for {} aggregation",
@@ -306,8 +309,11 @@ impl Parser {
 }
 
 fn value_of(text: &str) -> Parsed<f64> {
-    float::parse_number(text)
-        .ok_or_else(|| ParseError::new(format!("unable to parse float: strconv.ParseFloat: parsing {text:?}: invalid syntax")))
+    float::parse_number(text).ok_or_else(|| {
+        ParseError::new(format!(
+            "unable to parse float: strconv.ParseFloat: parsing {text:?}: invalid syntax"
+        ))
+    })
 }
 
 fn vector_param(op: VectorOp, text: Option<&str>) -> Parsed<usize> {

@@ -43,16 +43,32 @@ pub(super) const TABLE: &[Function] = &[
             Err(_) => s.replace(old, new).into(),
         })
     }),
-    Function::pure("Trim", &[T, T], |a| Ok(trim(text(a, 0), text(a, 1), true, true).into())),
-    Function::pure("TrimLeft", &[T, T], |a| Ok(trim(text(a, 0), text(a, 1), true, false).into())),
-    Function::pure("TrimRight", &[T, T], |a| Ok(trim(text(a, 0), text(a, 1), false, true).into())),
-    Function::pure("TrimPrefix", &[T, T], |a| Ok(without_prefix(text(a, 0), text(a, 1)).into())),
-    Function::pure("TrimSuffix", &[T, T], |a| Ok(without_suffix(text(a, 0), text(a, 1)).into())),
+    Function::pure("Trim", &[T, T], |a| {
+        Ok(trim(text(a, 0), text(a, 1), true, true).into())
+    }),
+    Function::pure("TrimLeft", &[T, T], |a| {
+        Ok(trim(text(a, 0), text(a, 1), true, false).into())
+    }),
+    Function::pure("TrimRight", &[T, T], |a| {
+        Ok(trim(text(a, 0), text(a, 1), false, true).into())
+    }),
+    Function::pure("TrimPrefix", &[T, T], |a| {
+        Ok(without_prefix(text(a, 0), text(a, 1)).into())
+    }),
+    Function::pure("TrimSuffix", &[T, T], |a| {
+        Ok(without_suffix(text(a, 0), text(a, 1)).into())
+    }),
     Function::pure("TrimSpace", &[T], |a| Ok(text(a, 0).trim().into())),
     Function::pure("trim", &[T], |a| Ok(text(a, 0).trim().into())),
-    Function::pure("trimAll", &[T, T], |a| Ok(trim(text(a, 1), text(a, 0), true, true).into())),
-    Function::pure("trimPrefix", &[T, T], |a| Ok(without_prefix(text(a, 1), text(a, 0)).into())),
-    Function::pure("trimSuffix", &[T, T], |a| Ok(without_suffix(text(a, 1), text(a, 0)).into())),
+    Function::pure("trimAll", &[T, T], |a| {
+        Ok(trim(text(a, 1), text(a, 0), true, true).into())
+    }),
+    Function::pure("trimPrefix", &[T, T], |a| {
+        Ok(without_prefix(text(a, 1), text(a, 0)).into())
+    }),
+    Function::pure("trimSuffix", &[T, T], |a| {
+        Ok(without_suffix(text(a, 1), text(a, 0)).into())
+    }),
     Function::pure("replace", &[T, T, T], |a| {
         Ok(text(a, 2).replace(text(a, 0), text(a, 1)).into())
     }),
@@ -61,11 +77,21 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("nindent", &[I, T], |a| indent(text(a, 1), int(a, 0), "\n")),
     Function::pure("trunc", &[I, T], trunc),
     Function::pure("substr", &[I, I, T], substr),
-    Function::pure("alignLeft", &[I, T], |a| Ok(align(text(a, 1), int(a, 0), false).into())),
-    Function::pure("alignRight", &[I, T], |a| Ok(align(text(a, 1), int(a, 0), true).into())),
-    Function::pure("contains", &[T, T], |a| Ok(text(a, 1).contains(text(a, 0)).into())),
-    Function::pure("hasPrefix", &[T, T], |a| Ok(text(a, 1).starts_with(text(a, 0)).into())),
-    Function::pure("hasSuffix", &[T, T], |a| Ok(text(a, 1).ends_with(text(a, 0)).into())),
+    Function::pure("alignLeft", &[I, T], |a| {
+        Ok(align(text(a, 1), int(a, 0), false).into())
+    }),
+    Function::pure("alignRight", &[I, T], |a| {
+        Ok(align(text(a, 1), int(a, 0), true).into())
+    }),
+    Function::pure("contains", &[T, T], |a| {
+        Ok(text(a, 1).contains(text(a, 0)).into())
+    }),
+    Function::pure("hasPrefix", &[T, T], |a| {
+        Ok(text(a, 1).starts_with(text(a, 0)).into())
+    }),
+    Function::pure("hasSuffix", &[T, T], |a| {
+        Ok(text(a, 1).ends_with(text(a, 0)).into())
+    }),
     Function::pure("default", &[A], |a| {
         let given = a.get(1).filter(|v| v.truth());
         Ok(given.or(a.first()).cloned().unwrap_or_default())
@@ -76,7 +102,9 @@ pub(super) const TABLE: &[Function] = &[
         Ok(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
     }),
     Function::pure("regexReplaceAll", &[T, T, T], |a| {
-        Ok(regex(text(a, 0))?.replace_all(text(a, 1), text(a, 2)).into())
+        Ok(regex(text(a, 0))?
+            .replace_all(text(a, 1), text(a, 2))
+            .into())
     }),
     Function::pure("regexReplaceAllLiteral", &[T, T, T], |a| {
         let literal = text(a, 2).replace('$', "$$");
@@ -102,9 +130,18 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("mod", &[A, A], |a| divide(a, i64::checked_rem)),
     Function::pure("max", &[A], |a| Ok(fold_rest(a, i64::max))).with_rest(A),
     Function::pure("min", &[A], |a| Ok(fold_rest(a, i64::min))).with_rest(A),
-    Function::pure("addf", &[], |a| Ok(fold_float(a, |x, y| decimal(x, y, '+')))).with_rest(A),
-    Function::pure("subf", &[A], |a| Ok(fold_float(a, |x, y| decimal(x, y, '-')))).with_rest(A),
-    Function::pure("mulf", &[A], |a| Ok(fold_float(a, |x, y| decimal(x, y, '*')))).with_rest(A),
+    Function::pure("addf", &[], |a| {
+        Ok(fold_float(a, |x, y| decimal(x, y, '+')))
+    })
+    .with_rest(A),
+    Function::pure("subf", &[A], |a| {
+        Ok(fold_float(a, |x, y| decimal(x, y, '-')))
+    })
+    .with_rest(A),
+    Function::pure("mulf", &[A], |a| {
+        Ok(fold_float(a, |x, y| decimal(x, y, '*')))
+    })
+    .with_rest(A),
     Function::pure("divf", &[A], |a| {
         if a.iter().skip(1).any(|v| to_float(Some(v)) == 0.0) {
             return Err("decimal division by 0".to_owned());
@@ -116,8 +153,10 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("minf", &[A], |a| Ok(fold_float(a, f64::min))).with_rest(A),
     Function::pure("ceil", &[A], |a| Ok(to_float(a.first()).ceil().into())),
     Function::pure("floor", &[A], |a| Ok(to_float(a.first()).floor().into())),
-    Function::pure("round", &[A, I], |a| Ok(round(to_float(a.first()), int(a, 1)).into()))
-        .with_rest(Kind::Float),
+    Function::pure("round", &[A, I], |a| {
+        Ok(round(to_float(a.first()), int(a, 1)).into())
+    })
+    .with_rest(Kind::Float),
     Function::pure("bytes", &[T], |a| {
         let t = text(a, 0);
         let n = bytes::parse(t).ok_or_else(|| format!("unhandled size name: {t}"))?;
@@ -133,7 +172,9 @@ pub(super) const TABLE: &[Function] = &[
         Ok(read.map_or(Value::Nil, |t| Value::Time(Box::new(t))))
     }),
     Function::pure("unixEpoch", &[Kind::Time], |a| Ok(epoch(a, 1_000_000_000))),
-    Function::pure("unixEpochMillis", &[Kind::Time], |a| Ok(epoch(a, 1_000_000))),
+    Function::pure("unixEpochMillis", &[Kind::Time], |a| {
+        Ok(epoch(a, 1_000_000))
+    }),
     Function::pure("unixEpochNanos", &[Kind::Time], |a| Ok(epoch(a, 1))),
     Function::host("unixToTime", &[T]),
 ];
@@ -338,7 +379,10 @@ fn trunc(a: &[Value]) -> Answer {
 fn substr(a: &[Value]) -> Answer {
     let (start, end, s) = (int(a, 0), int(a, 1), text(a, 2));
     let out = |a: i64, b: i64| {
-        format!("runtime error: slice bounds out of range [{a}:{b}] with length {}", s.len())
+        format!(
+            "runtime error: slice bounds out of range [{a}:{b}] with length {}",
+            s.len()
+        )
     };
     let to = usize::try_from(end).ok().filter(|e| *e <= s.len());
     let Ok(from) = usize::try_from(start) else {
@@ -419,7 +463,10 @@ fn json(v: &serde_json::Value) -> Value {
         serde_json::Value::String(s) => s.as_str().into(),
         serde_json::Value::Array(a) => a.iter().map(json).collect::<Vec<_>>().into(),
         serde_json::Value::Object(o) => Value::Map(Arc::new(Map {
-            entries: o.iter().map(|(k, v)| (k.as_str().into(), json(v))).collect(),
+            entries: o
+                .iter()
+                .map(|(k, v)| (k.as_str().into(), json(v)))
+                .collect(),
             texts: false,
         })),
     }
@@ -435,10 +482,14 @@ fn to_int(v: Option<&Value>) -> i64 {
                 Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
                 _ => s,
             };
-            let plain = !s.contains(['.', 'e', 'E', 'p', 'P', 'i', 'I', 'n', 'N'])
-                || s.starts_with("0x");
+            let plain =
+                !s.contains(['.', 'e', 'E', 'p', 'P', 'i', 'I', 'n', 'N']) || s.starts_with("0x");
             plain
-                .then(|| s.parse().ok().or_else(|| float::parse_number(s).map(|v| v as i64)))
+                .then(|| {
+                    s.parse()
+                        .ok()
+                        .or_else(|| float::parse_number(s).map(|v| v as i64))
+                })
                 .flatten()
                 .unwrap_or(0)
         }

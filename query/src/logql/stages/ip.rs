@@ -118,9 +118,20 @@ mod tests {
             ("::1", "[::1]:80 ", true),
             ("0.0.0.0/0", "no address 1.2.3", false),
         ] {
-            assert_eq!(IpMatch::new(pattern).unwrap().is_in(text), want, "{pattern} {text}");
+            assert_eq!(
+                IpMatch::new(pattern).unwrap().is_in(text),
+                want,
+                "{pattern} {text}"
+            );
         }
-        for bad in ["", "x", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "1.2.3.4-::1", "10.0.0.256"] {
+        for bad in [
+            "",
+            "x",
+            "10.0.0.0/33",
+            "10.0.0.9-10.0.0.1",
+            "1.2.3.4-::1",
+            "10.0.0.256",
+        ] {
             assert!(IpMatch::new(bad).is_err(), "{bad}");
         }
     }

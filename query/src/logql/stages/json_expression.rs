@@ -25,7 +25,11 @@ impl JsonExpressions {
                 ParseError::new(format!(
                     "cannot parse expression [{}]: syntax error: unexpected {}",
                     e.expression,
-                    if e.expression.is_empty() { "$end" } else { "character" }
+                    if e.expression.is_empty() {
+                        "$end"
+                    } else {
+                        "character"
+                    }
                 ))
             })?;
             out.push((e.label.clone(), path));
@@ -86,7 +90,8 @@ fn find<'s>(text: &'s str, kind: Kind, path: &[Segment]) -> Option<(&'s str, Kin
         }
         (Segment::Key(wanted), Kind::Object) => {
             let mut found = None;
-            let walked = object(text, &mut |key, value, kind| {
+            // A fault later in the line does not matter here.
+            object(text, &mut |key, value, kind| {
                 if key == wanted {
                     found = find(value, kind, rest);
                     if found.is_some() {
@@ -94,9 +99,8 @@ fn find<'s>(text: &'s str, kind: Kind, path: &[Segment]) -> Option<(&'s str, Kin
                     }
                 }
                 Ok(())
-            });
-            // A fault later in the line does not matter here.
-            drop(walked);
+            })
+            .unwrap_or_default();
             found
         }
         _ => None,
@@ -155,7 +159,10 @@ mod tests {
     #[test]
     fn paths() {
         let key = |k: &str| Segment::Key(k.to_owned());
-        assert_eq!(path("a.b[0]"), Some(vec![key("a"), key("b"), Segment::Index(0)]));
+        assert_eq!(
+            path("a.b[0]"),
+            Some(vec![key("a"), key("b"), Segment::Index(0)])
+        );
         assert_eq!(path("[\"a b\"].c"), Some(vec![key("a b"), key("c")]));
         assert_eq!(path(".a"), Some(vec![key("a")]));
         assert_eq!(path("[2].a"), Some(vec![Segment::Index(2), key("a")]));

@@ -142,7 +142,9 @@ pub(super) fn object<'s>(
         }
         let (text, kind, after) = value(s, blank(s, at + 1))?;
         if raw.contains('\\') {
-            let key = unescape(raw).ok_or(Stop::Fault("Encountered an invalid escape sequence in a string"))?;
+            let key = unescape(raw).ok_or(Stop::Fault(
+                "Encountered an invalid escape sequence in a string",
+            ))?;
             visit(&key, text, kind)?;
         } else {
             visit(raw, text, kind)?;
@@ -243,16 +245,31 @@ mod tests {
         assert_eq!(m[1].1, r#"{"c":[1,"}"]}"#);
         assert!(!ok);
         assert_eq!(members(r#"  {"a":"x\"y"} rest"#).0[0].1, r#"x\"y"#);
-        for bad in ["", "[]", "{", "{\"a\"}", "{\"a\":", "{\"a\":1", "{\"a\":\"x", "{\"a\":1;}"] {
+        for bad in [
+            "",
+            "[]",
+            "{",
+            "{\"a\"}",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":\"x",
+            "{\"a\":1;}",
+        ] {
             assert!(!members(bad).1, "{bad}");
         }
-        assert_eq!(element("[1, {\"a\":2}, 3]", 1), Some(("{\"a\":2}", Kind::Object)));
+        assert_eq!(
+            element("[1, {\"a\":2}, 3]", 1),
+            Some(("{\"a\":2}", Kind::Object))
+        );
         assert_eq!(element("[1]", 1), None);
     }
 
     #[test]
     fn escapes() {
-        assert_eq!(unescape(r#"a\n\u00e9\ud83d\ude80\"\/"#).as_deref(), Some("a\né🚀\"/"));
+        assert_eq!(
+            unescape(r#"a\n\u00e9\ud83d\ude80\"\/"#).as_deref(),
+            Some("a\né🚀\"/")
+        );
         for bad in [r"\x", r"\u12", r"\ud800x", "\\"] {
             assert_eq!(unescape(bad), None, "{bad}");
         }

@@ -77,13 +77,10 @@ type Ips<'i> = std::slice::Iter<'i, IpMatch>;
 fn holds(f: &LabelFilter, labels: &mut LabelSet, ips: &mut Ips<'_>) -> bool {
     match f {
         LabelFilter::Text(m) => m.matches(labels.filter_value(&m.name)),
-        LabelFilter::Number(name, op, want) => {
-            compare(labels, name, *op, want, |v| {
-                float::parse_float(v).ok_or_else(|| {
-                    format!("strconv.ParseFloat: parsing {v:?}: invalid syntax")
-                })
-            })
-        }
+        LabelFilter::Number(name, op, want) => compare(labels, name, *op, want, |v| {
+            float::parse_float(v)
+                .ok_or_else(|| format!("strconv.ParseFloat: parsing {v:?}: invalid syntax"))
+        }),
         LabelFilter::Duration(name, op, want) => compare(labels, name, *op, want, |v| {
             go_duration::parse(v).ok_or_else(|| format!("time: invalid duration {v:?}"))
         }),

@@ -188,9 +188,8 @@ impl LabelSet {
             let same = |a: &Added| self.text(a.name) == name;
             if self.added.iter().any(same) {
                 let arena = std::mem::take(&mut self.arena);
-                self.added.retain(|a| {
-                    arena.get(a.name.0 as usize..a.name.1 as usize) != Some(name)
-                });
+                self.added
+                    .retain(|a| arena.get(a.name.0 as usize..a.name.1 as usize) != Some(name));
                 self.arena = arena;
             }
         }

@@ -39,9 +39,9 @@ impl LineFilter {
                         op.text()
                     )));
                 }
-                LineOp::Contains | LineOp::NotContains => Test::Substring(Box::new(
-                    Finder::new(a.text.as_bytes()).into_owned(),
-                )),
+                LineOp::Contains | LineOp::NotContains => {
+                    Test::Substring(Box::new(Finder::new(a.text.as_bytes()).into_owned()))
+                }
                 LineOp::Matches | LineOp::NotMatches => {
                     let re = GoRegex::new(&a.text).map_err(|e| ParseError::new(e.to_string()))?;
                     Test::Regex(re)

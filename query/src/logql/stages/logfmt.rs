@@ -255,6 +255,9 @@ mod tests {
             ]
         );
         assert_eq!(read("a=\"b"), [pair("!", "unterminated quoted value")]);
-        assert_eq!(read("a=\"\\x\" b=1"), [pair("!", "invalid quoted value"), pair("b", "1")]);
+        assert_eq!(
+            read("a=\"\\x\" b=1"),
+            [pair("!", "invalid quoted value"), pair("b", "1")]
+        );
     }
 }

@@ -48,16 +48,18 @@ impl Pattern {
     /// A pattern of a line filter: without names.
     pub(super) fn filter(text: &str) -> Result<Self, String> {
         let p = Self::parse(text)?;
-        match p.names().next() {
-            Some(name) => Err(format!("named captures are not allowed: <{name}>")),
-            None => Ok(p),
+        if let Some(name) = p.names().next() {
+            return Err(format!("named captures are not allowed: <{name}>"));
         }
+        Ok(p)
     }
 
     /// A pattern of the parser: with at least one name, each once.
     fn parser(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("syntax error: unexpected $end, expecting IDENTIFIER or LITERAL".to_owned());
+            return Err(
+                "syntax error: unexpected $end, expecting IDENTIFIER or LITERAL".to_owned(),
+            );
         }
         let p = Self::parse(text)?;
         let mut names: Vec<&str> = p.names().collect();
@@ -65,10 +67,13 @@ impl Pattern {
             return Err("at least one capture is required".to_owned());
         }
         names.sort_unstable();
-        match names.windows(2).find(|w| w[0] == w[1]) {
-            Some(w) => Err(format!("duplicate capture name ({}): invalid expression", w[0])),
-            None => Ok(p),
+        if let Some(w) = names.windows(2).find(|w| w[0] == w[1]) {
+            return Err(format!(
+                "duplicate capture name ({}): invalid expression",
+                w[0]
+            ));
         }
+        Ok(p)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -199,7 +204,11 @@ mod tests {
             ("<_>b", "ab", true),
             ("<_>b", "abc", false),
         ] {
-            assert_eq!(Pattern::filter(pattern).unwrap().test(line), want, "{pattern} {line}");
+            assert_eq!(
+                Pattern::filter(pattern).unwrap().test(line),
+                want,
+                "{pattern} {line}"
+            );
         }
         for bad in ["<a>", "<_><_>"] {
             assert!(Pattern::filter(bad).is_err(), "{bad}");

@@ -25,7 +25,9 @@ impl Regexp {
             groups.push((i, sanitize(name)));
         }
         if groups.is_empty() {
-            return Err(ParseError::new("at least one named capture must be supplied"));
+            return Err(ParseError::new(
+                "at least one named capture must be supplied",
+            ));
         }
         Ok(Self { re, groups })
     }
