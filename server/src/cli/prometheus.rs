@@ -382,6 +382,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             block_range: v.duration("storage.tsdb.min-block-duration"),
         },
         auto_reload: auto.then(|| v.duration("config.auto-reload-interval").as_std()),
+        loki: crate::config::loki::LokiConfig::default(),
         announce: None,
         listen,
     })

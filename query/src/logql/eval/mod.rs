@@ -14,6 +14,7 @@ mod extract;
 mod log;
 mod metric;
 mod range;
+mod tail;
 mod window;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use engine::model::Labels;
 
 pub use log::{Interval, LogAnswer, LogQuery, OutEntry, OutStream, run_log};
 pub use metric::{Grid, MetricAnswer, Point, run_metric};
+pub use tail::Tailer;
 
 use super::ast::BinaryOp;
 use super::parse::ParseError;

@@ -318,6 +318,15 @@ impl LabelSet {
         }
     }
 
+    /// All labels as a set, the error labels included.
+    pub(crate) fn all(&self) -> Labels {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        self.visit(&mut |n, v, _| pairs.push((n.to_owned(), v.to_owned())));
+        pairs.sort_unstable();
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
+        Labels::from_sorted(&pairs)
+    }
+
     /// Names of all labels but the error labels.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut out = Vec::new();

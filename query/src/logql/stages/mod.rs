@@ -18,6 +18,7 @@ mod json_scan;
 mod label_filter;
 mod label_format;
 mod labels;
+mod level;
 mod line_filter;
 mod line_format;
 mod logfmt;
@@ -34,6 +35,7 @@ use jiff::tz::TimeZone;
 
 pub use labels::{Category, sanitize};
 pub(crate) use labels::{ERROR, ERROR_DETAILS, Hints, LabelSet};
+pub use level::{LineField, fields_of_line, scan_level_fields};
 
 use super::ast::Stage;
 use super::parse::ParseError;
@@ -187,6 +189,17 @@ impl Pipeline {
     pub(crate) fn apply(&self, entry: &mut Entry<'_>, around: &Surroundings) -> bool {
         self.steps.iter().all(|s| s.apply(entry, around))
     }
+}
+
+/// The test on lines that a delete request means: line filters only.
+///
+/// # Errors
+/// When there are other stages.
+pub fn deletion_test(stages: &[Stage]) -> Result<Option<LineTest>, ParseError> {
+    if stages.iter().any(|s| !matches!(s, Stage::Line(..))) {
+        return Err(ParseError::new("only line filters are supported"));
+    }
+    Ok(Pipeline::compile(stages)?.test())
 }
 
 #[cfg(test)]
