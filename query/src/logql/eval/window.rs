@@ -124,21 +124,20 @@ fn rate_counter(w: &Window<'_>, seconds: f64) -> f64 {
     let to_end = span(t1, w.to);
     let sampled = span(t0, t1);
     let average = sampled / (n - 1) as f64;
+    let threshold = average * 1.1;
+    if to_start >= threshold {
+        to_start = average / 2.0;
+    }
+    // A counter cannot have been below zero.
     if increase > 0.0 && *first >= 0.0 {
         to_start = to_start.min(sampled * (first / increase));
     }
-    let threshold = average * 1.1;
-    let mut covered = sampled;
-    covered += if to_start < threshold {
-        to_start
-    } else {
-        average / 2.0
-    };
-    covered += if to_end < threshold {
+    let to_end = if to_end < threshold {
         to_end
     } else {
         average / 2.0
     };
+    let covered = sampled + to_start + to_end;
     increase * (covered / sampled) / seconds
 }
 

@@ -4,6 +4,7 @@
 use super::{ParseError, Parsed, Parser};
 use crate::logql::ast::{Compare, LabelFilter};
 use crate::logql::lex::Token;
+use crate::text::bytes;
 
 /// Precedences of the joining words.
 const OR: u8 = 1;
@@ -81,7 +82,9 @@ impl Parser {
             }
             Token::Bytes(n) => {
                 self.bump();
-                Ok(LabelFilter::Bytes(name, compare, n))
+                // The original hands queries on as text, and sizes are rounded there: 4KiB is 4.1kB.
+                let printed = bytes::parse(&bytes::format(n)).unwrap_or(n);
+                Ok(LabelFilter::Bytes(name, compare, printed))
             }
             Token::Number(_) | Token::Op("-" | "+") => {
                 Ok(LabelFilter::Number(name, compare, self.signed_number()?))

@@ -113,7 +113,7 @@ impl Step for JsonExpressions {
         if entry.line.is_empty() || labels.needs_nothing() {
             return true;
         }
-        let line = entry.line.trim_start_matches([' ', '\t', '\r', '\n']);
+        let line: &str = &entry.line;
         let kind = match line.as_bytes().first() {
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,

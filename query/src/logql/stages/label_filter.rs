@@ -1,6 +1,7 @@
 //! `| status >= 500`, `| level = "error" or size > 1MB`, `| addr = ip("..")`.
 
 use super::ip::IpMatch;
+use super::text_test::TextTest;
 use super::{Entry, LabelSet, Step, Surroundings};
 use crate::logql::ast::{Compare, LabelFilter};
 use crate::logql::parse::ParseError;
@@ -12,38 +13,44 @@ const LABEL_FILTER_ERROR: &str = "LabelFilterErr";
 /// A compiled label filter.
 pub(super) struct Filter {
     filter: LabelFilter,
-    /// Compiled addresses in the order of the tree.
-    ips: Vec<IpMatch>,
+    /// Compiled addresses and text tests in the order of the tree.
+    tests: Vec<Test>,
+}
+
+/// A leaf that needs compiling.
+enum Test {
+    Ip(IpMatch),
+    Text(TextTest),
 }
 
 impl Filter {
     pub(super) fn new(filter: &LabelFilter) -> Result<Self, ParseError> {
-        let mut ips = Vec::new();
-        compile_ips(filter, &mut ips)?;
+        let mut tests = Vec::new();
+        compile(filter, &mut tests)?;
         Ok(Self {
             filter: filter.clone(),
-            ips,
+            tests,
         })
     }
 
-    pub(crate) fn holds(&self, labels: &mut LabelSet) -> bool {
-        let mut ips = self.ips.iter();
-        holds(&self.filter, labels, &mut ips)
+    pub(super) fn holds(&self, labels: &mut LabelSet) -> bool {
+        holds(&self.filter, labels, &mut self.tests.iter())
     }
 }
 
-fn compile_ips(f: &LabelFilter, out: &mut Vec<IpMatch>) -> Result<(), ParseError> {
+fn compile(f: &LabelFilter, out: &mut Vec<Test>) -> Result<(), ParseError> {
     match f {
         LabelFilter::Ip(_, _, address) => {
-            out.push(IpMatch::new(address).map_err(ParseError::new)?);
-            Ok(())
+            out.push(Test::Ip(IpMatch::new(address).map_err(ParseError::new)?));
         }
+        LabelFilter::Text(m) => out.push(Test::Text(TextTest::new(m)?)),
         LabelFilter::And(a, b) | LabelFilter::Or(a, b) => {
-            compile_ips(a, out)?;
-            compile_ips(b, out)
+            compile(a, out)?;
+            compile(b, out)?;
         }
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 impl Step for Filter {
@@ -72,13 +79,16 @@ fn names(f: &LabelFilter, out: &mut Vec<String>) {
     }
 }
 
-type Ips<'i> = std::slice::Iter<'i, IpMatch>;
+type Tests<'i> = std::slice::Iter<'i, Test>;
 
-fn holds(f: &LabelFilter, labels: &mut LabelSet, ips: &mut Ips<'_>) -> bool {
+fn holds(f: &LabelFilter, labels: &mut LabelSet, tests: &mut Tests<'_>) -> bool {
     match f {
-        LabelFilter::Text(m) => m.matches(labels.filter_value(&m.name)),
+        LabelFilter::Text(m) => {
+            let value = labels.filter_value(&m.name);
+            matches!(tests.next(), Some(Test::Text(t)) if t.holds(value))
+        }
         LabelFilter::Number(name, op, want) => compare(labels, name, *op, want, |v| {
-            float::parse_float(v)
+            float::parse_float_literal(v)
                 .ok_or_else(|| format!("strconv.ParseFloat: parsing {v:?}: invalid syntax"))
         }),
         LabelFilter::Duration(name, op, want) => compare(labels, name, *op, want, |v| {
@@ -88,40 +98,40 @@ fn holds(f: &LabelFilter, labels: &mut LabelSet, ips: &mut Ips<'_>) -> bool {
             bytes::parse(v).ok_or_else(|| format!("unhandled size name: {v}"))
         }),
         LabelFilter::Ip(name, equal, _) => {
-            let ip = ips.next();
+            let test = tests.next();
             if labels.has_error() {
                 return true;
             }
-            match (labels.get(name), ip) {
-                (Some(v), Some(ip)) => ip.is_in(v) == *equal,
+            match (labels.get(name), test) {
+                (Some(v), Some(Test::Ip(ip))) => ip.is_in(v) == *equal,
                 _ => false,
             }
         }
         LabelFilter::And(a, b) => {
             // Both sides always run: an error of the right one is to be seen.
-            let left = holds(a, labels, ips);
-            let right = holds(b, labels, ips);
+            let left = holds(a, labels, tests);
+            let right = holds(b, labels, tests);
             left && right
         }
         LabelFilter::Or(a, b) => {
-            if holds(a, labels, ips) {
-                skip_ips(b, ips);
+            if holds(a, labels, tests) {
+                skip(b, tests);
                 return true;
             }
-            holds(b, labels, ips)
+            holds(b, labels, tests)
         }
     }
 }
 
-/// Passes over the addresses of a side that is not evaluated.
-fn skip_ips(f: &LabelFilter, ips: &mut Ips<'_>) {
+/// Passes over the tests of a side that is not evaluated.
+fn skip(f: &LabelFilter, tests: &mut Tests<'_>) {
     match f {
-        LabelFilter::Ip(..) => {
-            ips.next();
+        LabelFilter::Ip(..) | LabelFilter::Text(_) => {
+            tests.next();
         }
         LabelFilter::And(a, b) | LabelFilter::Or(a, b) => {
-            skip_ips(a, ips);
-            skip_ips(b, ips);
+            skip(a, tests);
+            skip(b, tests);
         }
         _ => {}
     }

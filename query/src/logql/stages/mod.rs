@@ -24,6 +24,7 @@ mod line_format;
 mod logfmt;
 mod pattern;
 mod regexp;
+mod text_test;
 mod unpack;
 pub(crate) mod unwrap;
 

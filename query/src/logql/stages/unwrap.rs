@@ -40,7 +40,7 @@ impl Unwrapper {
     pub(crate) fn value(&self, entry: &mut Entry<'_>) -> Option<f64> {
         let text = entry.labels.get(&self.label).filter(|v| !v.is_empty())?;
         let read = match self.conversion {
-            Conversion::Float => float::parse_float(text)
+            Conversion::Float => float::parse_float_literal(text)
                 .ok_or_else(|| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
             Conversion::Bytes => bytes::parse(text)
                 .map(|n| n as f64)

@@ -50,10 +50,19 @@ fn is_id(v: &str) -> bool {
 /// What is known of a field.
 #[derive(Debug, Default)]
 struct Field {
-    kind: &'static str,
+    /// Kinds of its values with their numbers.
+    kinds: BTreeMap<&'static str, usize>,
     values: BTreeSet<String>,
     parsers: BTreeSet<&'static str>,
     path: Vec<String>,
+}
+
+impl Field {
+    /// What most of its values are.
+    fn kind(&self) -> &'static str {
+        let most = self.kinds.iter().max_by_key(|(_, n)| **n);
+        most.map_or("string", |(k, _)| k)
+    }
 }
 
 fn kind_of(v: &str) -> &'static str {
@@ -127,12 +136,13 @@ fn entry_fields(
             return;
         }
         let f = fields.entry(name.to_owned()).or_default();
-        if f.kind.is_empty() {
-            f.kind = kind_of(value);
+        if f.path.is_empty() {
             f.path = path.to_vec();
         }
         f.parsers.extend(parser);
-        f.values.insert(value.to_owned());
+        if f.values.insert(value.to_owned()) {
+            *f.kinds.entry(kind_of(value)).or_insert(0) += 1;
+        }
     };
     for (n, v) in e.metadata.iter() {
         see(n, v, &[], &[]);
@@ -157,7 +167,7 @@ pub(super) async fn fields(ask: Ask) -> Answer {
         .map(|(name, f)| {
             let parsers = (!f.parsers.is_empty()).then_some(&f.parsers);
             let mut v = serde_json::json!({
-                "label": name, "type": f.kind, "cardinality": f.values.len(), "parsers": parsers,
+                "label": name, "type": f.kind(), "cardinality": f.values.len(), "parsers": parsers,
             });
             if !f.path.is_empty() {
                 v["jsonPath"] = serde_json::json!(f.path);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::model::{Labels, Matcher};
 use hyper::StatusCode;
 
-use super::labels::{matchers, with_streams};
+use super::labels::{matchers, measure, with_streams};
 use super::{Answer, Ask, Fault, Said, params};
 use crate::api::encode::JsonLabels;
 
@@ -19,8 +19,7 @@ pub(super) async fn stats(ask: Ask) -> Answer {
     let (streams, chunks, bytes, entries) = with_streams(&ask, vec![matchers], bounds, |all| {
         let mut sum = (0u64, 0u64, 0u64, 0u64);
         for s in &all {
-            for i in 0..s.len() {
-                let size = s.size(i);
+            for size in measure(s) {
                 sum.0 += 1;
                 sum.1 += size.runs;
                 sum.2 += size.bytes;
@@ -128,8 +127,8 @@ pub(super) async fn volume(ask: Ask) -> Answer {
     let found = with_streams(&ask, list, (start, end), move |all| {
         let mut sums = BTreeMap::new();
         for s in &all {
-            for i in 0..s.len() {
-                plan.add(s.labels(i), s.size(i).bytes, &mut sums);
+            for (i, size) in measure(s).iter().enumerate() {
+                plan.add(s.labels(i), size.bytes, &mut sums);
             }
         }
         sums
@@ -178,8 +177,8 @@ pub(super) async fn volume_range(ask: Ask) -> Answer {
             let to = (from + step).min(end);
             let s = store.logs.select(tenant, &plan.matchers, from, to);
             let mut sums = BTreeMap::new();
-            for i in 0..s.len() {
-                plan.add(s.labels(i), s.size(i).bytes, &mut sums);
+            for (i, size) in measure(&s).iter().enumerate() {
+                plan.add(s.labels(i), size.bytes, &mut sums);
             }
             for (l, n) in sums {
                 *totals.entry(l.clone()).or_insert(0) += n;

@@ -1,9 +1,10 @@
 //! `/labels`, `/label/<name>/values`, `/series`.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use engine::logs::Selection;
-use engine::model::Matcher;
+use engine::logs::{ScanOptions, Selection, StreamSize, WantedLines};
+use engine::model::{Labels, Matcher};
 
 use super::{Answer, Ask, Fault, Said, in_background, params};
 use crate::api::encode::JsonLabels;
@@ -36,6 +37,51 @@ pub(super) async fn with_streams<T: Send + 'static>(
         Ok(f(all.collect()))
     })
     .await
+}
+
+/// Selections with more entries than this are measured by their directories.
+const MEASURED_ENTRIES_MAX: u64 = 1_000_000;
+
+/// Entries, bytes (with structured metadata) and runs of each stream: counted when that is cheap,
+/// else as the store's directories have them.
+pub(super) fn measure(s: &Selection) -> Vec<StreamSize> {
+    let mut sizes: Vec<StreamSize> = (0..s.len()).map(|i| s.size(i)).collect();
+    if sizes.iter().map(|s| s.entries).sum::<u64>() > MEASURED_ENTRIES_MAX {
+        return sizes;
+    }
+    let mut counted: Vec<StreamSize> = sizes
+        .iter()
+        .map(|s| StreamSize {
+            runs: s.runs,
+            ..StreamSize::default()
+        })
+        .collect();
+    let options = ScanOptions {
+        want: WantedLines::Lengths,
+        metadata: true,
+        ..ScanOptions::default()
+    };
+    let scanned = s.scan(&options, &mut |batch| {
+        let sets: Vec<u64> = batch.metadata_sets.iter().map(label_bytes).collect();
+        for i in 0..batch.len() {
+            let Some(c) = counted.get_mut(batch.streams[i] as usize) else {
+                continue;
+            };
+            let set = batch.metadata.get(i).and_then(|m| sets.get(*m as usize));
+            c.entries += 1;
+            c.bytes += batch.line_len(i) as u64 + set.copied().unwrap_or(0);
+        }
+        ControlFlow::Continue(())
+    });
+    match scanned {
+        Ok(()) => sizes = counted,
+        Err(e) => tracing::warn!(error = %e, "volumes are estimated"),
+    }
+    sizes
+}
+
+fn label_bytes(l: &Labels) -> u64 {
+    l.iter().map(|(n, v)| (n.len() + v.len()) as u64).sum()
 }
 
 /// Labels of our own that are not shown.
