@@ -3,7 +3,9 @@
 //! Owns: PromQL, LogQL, the Go regular-expression dialect, Go templates, execution budgets.
 //! Knows nothing of: I/O, JSON encoding of answers, the clock (evaluation time is an argument).
 
+pub mod logql;
 pub mod promql;
 pub mod regex;
 pub mod source;
+pub mod template;
 pub mod text;

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod discovery;
 mod http;
+mod ingest;
 mod lifecycle;
 mod relabel;
 mod remote;

@@ -1,6 +1,6 @@
 //! Wire formats: bytes of other programs to facts, and back.
 //!
-//! Owns: decompression, protobuf, remote write and read, the exposition formats, OTLP metrics.
+//! Owns: decompression, protobuf, remote write and read, the exposition formats, OTLP, Loki push.
 //! Knows nothing of: sockets, HTTP, the store, configuration files. Everything here is a function
 //! of a byte slice.
 //!
@@ -11,6 +11,7 @@
 
 pub mod exposition;
 pub mod inflate;
+pub mod loki;
 pub mod otlp;
 pub mod proto;
 pub mod remote_read;

@@ -79,6 +79,18 @@ impl GoRegex {
         self.re.is_match(subject)
     }
 
+    /// Number and name of each named group.
+    pub fn group_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let names = self.re.capture_names().enumerate();
+        names.filter_map(|(i, n)| Some((i, n?)))
+    }
+
+    /// Number of matches that do not overlap.
+    #[must_use]
+    pub fn count(&self, subject: &str) -> usize {
+        self.re.find_iter(subject).count()
+    }
+
     /// Groups of the first match.
     #[must_use]
     pub fn find_submatch<'s>(&self, subject: &'s str) -> Option<Captures<'s>> {

@@ -283,6 +283,39 @@ pub fn parse_float(text: &str) -> Option<f64> {
     v.is_finite().then_some(sign * v)
 }
 
+/// A float as Go's `ParseFloat` reads it: also with underscores between digits, and with a
+/// hexadecimal mantissa when it has a binary exponent (`0x1p4`).
+#[must_use]
+pub fn parse_float_literal(text: &str) -> Option<f64> {
+    let body = text.trim_start_matches(['+', '-']);
+    if body.len() + 1 < text.len() {
+        return None;
+    }
+    if let Some(hex) = body.strip_prefix("0x").or_else(|| body.strip_prefix("0X")) {
+        let (mantissa, exponent) = hex.split_once(['p', 'P'])?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = strip_underscores(&format!("{whole}{fraction}"), true)?;
+        if digits.len() > 13 {
+            return None;
+        }
+        let n = u64::from_str_radix(&digits, 16).ok()?;
+        let e: i32 = exponent.parse().ok()?;
+        let places = i32::try_from(fraction.len()).ok()?;
+        let v = n as f64 * 2f64.powi(e.checked_sub(places.checked_mul(4)?)?);
+        let v = if text.starts_with('-') { -v } else { v };
+        return v.is_finite().then_some(v);
+    }
+    if !text.contains('_') {
+        return parse_float(text);
+    }
+    let b = text.as_bytes();
+    let between_digits = |i: usize| {
+        i > 0 && b[i - 1].is_ascii_digit() && b.get(i + 1).is_some_and(u8::is_ascii_digit)
+    };
+    let ok = (0..b.len()).all(|i| b[i] != b'_' || between_digits(i));
+    ok.then(|| parse_float(&text.replace('_', ""))).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +406,25 @@ mod tests {
                 assert_eq!(plain(v).len(), format!("{v}").len());
                 assert_eq!(plain(v).parse(), Ok(v));
             }
+        }
+    }
+
+    #[test]
+    fn go_float_literals() {
+        for (text, want) in [
+            ("1_000", Some(1000.0)),
+            ("1_2.5_0e1_0", Some(12.5e10)),
+            ("0x1p4", Some(16.0)),
+            ("-0x1.8p1", Some(-3.0)),
+            ("0x10", None),
+            ("_1", None),
+            ("1_", None),
+            ("1__0", None),
+            ("--1", None),
+            ("1e400", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_float_literal(text), want, "{text}");
         }
     }
 }

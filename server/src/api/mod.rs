@@ -14,6 +14,7 @@
 mod call;
 pub(crate) mod encode;
 mod error;
+pub(crate) mod loki;
 pub(crate) mod prometheus;
 mod state;
 

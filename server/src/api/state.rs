@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
+use crate::ingest::LogService;
 use crate::scrape::Scraper;
 use crate::telemetry::Metrics;
 
@@ -118,6 +119,8 @@ pub(crate) struct Api {
     pub(crate) options: ServerOptions,
     /// Flags with their values, for display.
     pub(crate) flags: BTreeMap<String, String>,
+    /// Lines on their way in, with what their configuration says.
+    pub(crate) logs: Arc<LogService>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// When the process started.
@@ -150,6 +153,7 @@ impl Api {
         config: LoadedConfig,
         options: ServerOptions,
         flags: BTreeMap<String, String>,
+        logs: Arc<LogService>,
         metrics: Arc<Metrics>,
         reload: mpsc::Sender<ReloadRequest>,
         quit: watch::Sender<bool>,
@@ -165,6 +169,7 @@ impl Api {
             read_slots: Arc::new(Semaphore::new(options.read_concurrency.max(1))),
             options,
             flags,
+            logs,
             metrics,
             started: jiff::Timestamp::now(),
             config_loaded: ArcSwap::from_pointee(jiff::Timestamp::now()),

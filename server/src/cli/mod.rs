@@ -10,6 +10,7 @@ mod check;
 mod data;
 mod flags;
 mod lint;
+mod loki;
 mod personality;
 mod prometheus;
 mod query;
@@ -47,6 +48,7 @@ fn command() -> Command {
                 .help("Prints the version"),
         )
         .subcommand(prometheus::command().name("prometheus"))
+        .subcommand(loki::command())
         .subcommand(up::command())
         .subcommand(
             Command::new("check")
@@ -93,6 +95,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
+        Some("loki") => args.insert(1, "loki".into()),
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -101,7 +104,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     }
     // A question that cannot be read ends like one that cannot be answered, as with promtool.
     let asks = args.get(1).is_some_and(|a| a == "query");
-    let matches = match command().try_get_matches_from(flags::normalise(args)) {
+    let matches = match command().try_get_matches_from(flags::normalise(loki::dashes(args))) {
         Ok(m) => m,
         Err(e) => {
             // Help and version are answers, everything else is a mistake.
@@ -119,6 +122,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     }
     let code = match matches.subcommand() {
         Some(("prometheus", m)) => prometheus::run(m),
+        Some(("loki", m)) => loki::run(m),
         Some(("up", m)) => up::run(m),
         Some(("check", m)) => match m.subcommand() {
             Some(("data", m)) => data::check(m),

@@ -447,6 +447,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             },
         },
         auto_reload: auto.then(|| v.duration("config.auto-reload-interval").as_std()),
+        loki: crate::config::loki::LokiConfig::default(),
         announce: None,
         listen,
     })

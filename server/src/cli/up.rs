@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command};
 
 use super::flags::{self, Values};
-use super::{complain, personality, prometheus};
+use super::{complain, loki, personality, prometheus};
+use crate::config::loki::load as load_loki;
 use crate::lifecycle::{self, ConfigSource, Exit};
 
 /// Configuration of a server that nobody has configured: it watches itself.
@@ -20,6 +21,7 @@ const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
     start page          {url}/\n  \
     metrics API         {url}/api/v1/query?query=up\n  \
     remote write        {url}/api/v1/write\n  \
+    log push, queries   {url}/loki/api/v1/push\n  \
     own metrics         {url}/metrics\n  \
     health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
 
@@ -62,6 +64,13 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
                 None if v.given("config.file") => plan.config,
                 None => ConfigSource::Text(built_in(plan.listen.first().map_or("", |l| l))),
             };
+            if let Some(file) = m
+                .get_one::<String>("DIR")
+                .and_then(|d| loki::find(Path::new(d)))
+            {
+                plan.loki = load_loki(&file, false).map_err(|e| e.to_string())?;
+                loki::warn(&plan.loki);
+            }
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)
         });

@@ -37,6 +37,11 @@ pub(crate) struct SeriesLimits {
 }
 /// Largest request body of a remote read: matchers and hints.
 pub(crate) const READ_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Largest push of lines as sent; Loki's limit.
+pub(crate) const PUSH_BODY_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// Largest push of lines after decompression. Loki takes 5,000 MiB; no sender makes more than a
+/// few, and this much has to fit into memory several times.
+pub(crate) const PUSH_DECODED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Largest body of a form post (queries with long lists of matchers).
 pub(crate) const FORM_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Largest header block of a request.

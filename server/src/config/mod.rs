@@ -20,6 +20,7 @@
 
 mod fields;
 pub(crate) mod limits;
+pub(crate) mod loki;
 pub(crate) mod prometheus;
 mod secret;
 #[cfg(test)]
@@ -30,4 +31,4 @@ pub(crate) mod yaml;
 
 pub(crate) use secret::Secret;
 pub(crate) use value::{ByteSize, ConfigUrl, LabelMap, MultiMap, PromDuration};
-pub(crate) use yaml::{ConfigError, parse as parse_yaml};
+pub(crate) use yaml::{ConfigError, parse as parse_yaml, render as render_yaml};

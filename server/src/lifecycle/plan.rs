@@ -103,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) storage: StorageOptions,
     /// How often the configuration file is looked at for changes, if at all.
     pub(crate) auto_reload: Option<Duration>,
+    /// What `loki-config.yml` says.
+    pub(crate) loki: crate::config::loki::LokiConfig,
     /// What to print once everything is up: `{url}` stands for our address.
     pub(crate) announce: Option<String>,
 }

@@ -77,6 +77,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         (*config).clone(),
         plan.options.clone(),
         plan.flags.clone(),
+        Arc::new(crate::ingest::LogService::new(plan.loki.clone())),
         metrics.clone(),
         reload_queue,
         quit_sender,
@@ -166,6 +167,7 @@ async fn serve(plan: Plan) -> Exit {
     };
     let db = store.metrics.clone();
     api.note_queries(&plan.storage.dir);
+    crate::api::loki::opened(&api.logs, &store);
     api.set_store(Some(store.clone()));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());

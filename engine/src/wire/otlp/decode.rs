@@ -34,13 +34,15 @@ pub fn decode_protobuf(body: &[u8]) -> Result<Request> {
     Ok(req)
 }
 
-struct Decoder {
+/// Reads messages, counting their parts.
+#[derive(Default)]
+pub(super) struct Decoder {
     parts: usize,
 }
 
 impl Decoder {
     /// Visits the fields of a message. Every message counts as a part.
-    fn fields<'a>(
+    pub(super) fn fields<'a>(
         &mut self,
         msg: &'a [u8],
         mut visit: impl FnMut(&mut Self, u32, Value<'a>) -> Result<()>,
@@ -283,7 +285,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn key_value(&mut self, msg: &[u8], depth: u32) -> Result<(String, Json)> {
+    pub(super) fn key_value(&mut self, msg: &[u8], depth: u32) -> Result<(String, Json)> {
         let (mut key, mut value) = (String::new(), Json::Null);
         self.fields(msg, |d, field, v| {
             match field {
@@ -296,7 +298,7 @@ impl Decoder {
         Ok((key, value))
     }
 
-    fn any(&mut self, msg: &[u8], depth: u32) -> Result<Json> {
+    pub(super) fn any(&mut self, msg: &[u8], depth: u32) -> Result<Json> {
         if depth > DEPTH_MAX {
             return Err(DecodeError("attribute value is nested too deep".into()));
         }
@@ -345,7 +347,7 @@ impl Decoder {
 }
 
 /// Lower-case hexadecimal; empty for an id of zeros, which means none.
-fn hex(id: &[u8]) -> String {
+pub(super) fn hex(id: &[u8]) -> String {
     if id.len() > 32 || id.iter().all(|b| *b == 0) {
         return String::new();
     }

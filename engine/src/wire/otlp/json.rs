@@ -141,7 +141,7 @@ pub(super) fn attributes<'de, D: Deserializer<'de>>(d: D) -> Result<Attributes, 
 }
 
 /// An `AnyValue` in JSON as the JSON value it stands for.
-fn plain(any: &Value) -> Value {
+pub(super) fn plain(any: &Value) -> Value {
     let Some((kind, v)) = any.as_object().and_then(|o| o.iter().next()) else {
         return Value::Null;
     };

@@ -1,11 +1,12 @@
-//! OpenTelemetry's OTLP, metrics: `ExportMetricsServiceRequest` in protobuf and JSON, and its
-//! translation to series under Prometheus' names.
+//! OpenTelemetry's OTLP, metrics and logs: the export requests in protobuf and JSON, and their
+//! translation to series under Prometheus' names and to streams as Loki's.
 //!
 //! Owns: the messages, the translation strategies, `target_info`.
 //! Knows nothing of: HTTP, configuration files, which samples the store accepts.
 
 mod decode;
 mod json;
+pub mod logs;
 pub mod message;
 pub mod metrics;
 mod names;

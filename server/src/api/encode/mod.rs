@@ -4,6 +4,7 @@
 
 pub(crate) mod json;
 mod labels;
+pub(crate) mod loki;
 pub(crate) mod query;
 
 pub(crate) use labels::JsonLabels;

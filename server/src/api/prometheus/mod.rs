@@ -157,6 +157,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Result<Router, String> {
         .route("/-/reload", lifecycle::reload_route())
         .route("/-/quit", lifecycle::quit_route())
         .route_layer(from_fn_with_state(names, count))
+        .merge(super::loki::routes())
         .with_state(api.clone());
     let prefix = api.options.route_prefix.as_str();
     let routes = if prefix.is_empty() {

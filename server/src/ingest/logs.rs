@@ -1,0 +1,558 @@
+//! Lines: limits, discovery, the batch for the store.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use engine::logs::{Db, PushBatch, PushError};
+use engine::model::{Labels, TenantId};
+use engine::wire::loki::{Pairs, PushEntry, PushStream};
+use parking_lot::Mutex;
+use query::logql::stages::sanitize;
+use tokio::sync::{broadcast, oneshot};
+
+use super::level;
+use super::rate::Rates;
+use crate::config::loki::{LokiConfig, TenantLimits};
+
+/// Name of the label that tells the service.
+const SERVICE: &str = "service_name";
+/// Streams whose newest time is remembered (ING2).
+const NEWEST_MAX: usize = 200_000;
+/// How far behind the newest entry of its stream an entry may be: half of the original's largest
+/// chunk age.
+const BEHIND_NS: i64 = 3_600_000_000_000;
+/// Batches that a slow tail may be behind.
+const TAIL_BATCHES: usize = 256;
+
+/// Entries that were stored, for tails.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    /// Whose.
+    pub(crate) tenant: TenantId,
+    /// The entries.
+    pub(crate) batch: PushBatch,
+}
+
+/// Why entries were refused: status 400, 413, 422, 429, 500 or 503, and the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Text.
+    pub(crate) text: String,
+}
+
+impl Refused {
+    pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+}
+
+type Newest = HashMap<(u32, Labels), i64, foldhash::fast::RandomState>;
+
+/// What pushes and tails share.
+#[derive(Debug)]
+pub(crate) struct LogService {
+    /// The configuration.
+    pub(crate) config: LokiConfig,
+    rates: Rates,
+    newest: Mutex<Newest>,
+    tails: broadcast::Sender<Arc<Pushed>>,
+    /// Tails in progress, by tenant.
+    tailing: Mutex<HashMap<u32, usize>>,
+}
+
+/// A tail in progress; gone when dropped.
+pub(crate) struct TailSlot {
+    service: Arc<LogService>,
+    tenant: u32,
+}
+
+impl Drop for TailSlot {
+    fn drop(&mut self) {
+        if let Some(n) = self.service.tailing.lock().get_mut(&self.tenant) {
+            *n = n.saturating_sub(1);
+        }
+    }
+}
+
+impl LogService {
+    /// A service with these settings.
+    pub(crate) fn new(config: LokiConfig) -> Self {
+        Self {
+            config,
+            rates: Rates::default(),
+            newest: Mutex::default(),
+            tails: broadcast::channel(TAIL_BATCHES).0,
+            tailing: Mutex::default(),
+        }
+    }
+
+    /// Limits of a tenant.
+    pub(crate) fn limits(&self, tenant: &str) -> &TenantLimits {
+        let own = self.config.overrides.iter().find(|(t, _)| t == tenant);
+        own.map_or(&self.config.limits, |(_, l)| l)
+    }
+
+    /// Batches as they are stored from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Pushed>> {
+        self.tails.subscribe()
+    }
+
+    /// Room for one more tail of a tenant.
+    pub(crate) fn tail_slot(self: &Arc<Self>, tenant: TenantId, max: usize) -> Option<TailSlot> {
+        let mut all = self.tailing.lock();
+        let n = all.entry(tenant.0).or_insert(0);
+        if max > 0 && *n >= max {
+            return None;
+        }
+        *n += 1;
+        Some(TailSlot {
+            service: Arc::clone(self),
+            tenant: tenant.0,
+        })
+    }
+
+    /// Checks, enriches and stores the streams of a request; returns when they are on disk.
+    ///
+    /// # Errors
+    /// What was refused; valid entries of the same request are stored nevertheless (ING1).
+    pub(crate) async fn push(
+        &self,
+        db: &Db,
+        (tenant, name): (TenantId, &str),
+        streams: Vec<PushStream<'_>>,
+        now_ns: i64,
+    ) -> Result<(), Refused> {
+        if streams.iter().all(|s| s.entries.is_empty()) {
+            return Err(Refused::new(
+                422,
+                "error at least one valid stream is required for ingestion",
+            ));
+        }
+        let (batch, errors) = self.batch(tenant, name, &streams, now_ns)?;
+        drop(streams);
+        self.store(db, tenant, batch).await?;
+        match errors.finish() {
+            None => Ok(()),
+            Some(text) => Err(Refused::new(400, text)),
+        }
+    }
+
+    fn batch(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        streams: &[PushStream<'_>],
+        now_ns: i64,
+    ) -> Result<(PushBatch, Errors), Refused> {
+        let limits = self.limits(name);
+        let mut errors = Errors::default();
+        let mut batch = PushBatch::new();
+        let (mut lines, mut bytes) = (0usize, 0usize);
+        let mut valid: Vec<(Labels, Vec<Entry<'_>>)> = Vec::new();
+        for s in streams {
+            let labels = match stream_labels(&s.labels, limits) {
+                Ok(l) => l,
+                Err(e) => {
+                    errors.add(e);
+                    continue;
+                }
+            };
+            let mut kept = Vec::with_capacity(s.entries.len());
+            for e in &s.entries {
+                match check_entry(e, &labels, limits, now_ns) {
+                    Ok(entry) => {
+                        lines += 1;
+                        bytes += entry.line.len();
+                        kept.push(entry);
+                    }
+                    Err(text) => errors.add(text),
+                }
+            }
+            if !kept.is_empty() {
+                valid.push((labels, kept));
+            }
+        }
+        let rate = limits.ingestion_rate_bytes;
+        let tenant_key = u64::from(tenant.0);
+        if !self
+            .rates
+            .take(tenant_key, bytes as f64, rate, limits.ingestion_burst_bytes)
+        {
+            return Err(Refused::new(
+                429,
+                format!(
+                    "ingestion rate limit exceeded for user {name} (limit: {} bytes/sec) while \
+                     attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log \
+                     volume or contact your Loki administrator to see if the limit can be increased",
+                    rate as u64
+                ),
+            ));
+        }
+        let mut limited = None;
+        for (labels, entries) in &valid {
+            if let Err(text) = self.stream(tenant, labels, entries, limits, &mut batch, &mut errors)
+            {
+                limited.get_or_insert(text);
+            }
+        }
+        match limited {
+            // Nothing else to say: the stream's limit decides the status.
+            Some(text) if batch.is_empty() => Err(Refused::new(429, text)),
+            Some(text) => {
+                errors.add(text);
+                Ok((batch, errors))
+            }
+            None => Ok((batch, errors)),
+        }
+    }
+
+    /// Adds the entries of a stream that are neither over its rate nor too late.
+    fn stream(
+        &self,
+        tenant: TenantId,
+        labels: &Labels,
+        entries: &[Entry<'_>],
+        limits: &TenantLimits,
+        batch: &mut PushBatch,
+        errors: &mut Errors,
+    ) -> Result<(), String> {
+        let bytes: usize = entries.iter().map(|e| e.line.len()).sum();
+        let key = xxhash_rust::xxh3::xxh3_64_with_seed(labels.as_bytes(), tenant.0.into());
+        let (rate, burst) = (limits.stream_rate_bytes, limits.stream_burst_bytes);
+        if !self.rates.take(key | 1 << 63, bytes as f64, rate, burst) {
+            return Err(format!(
+                "Per stream rate limit exceeded (limit: {}/sec) while attempting to ingest for \
+                 stream '{labels}' totaling {}, consider splitting a stream via additional labels \
+                 or contact your Loki administrator to see if the limit can be increased",
+                query::text::bytes::format(rate as u64),
+                query::text::bytes::format(bytes as u64)
+            ));
+        }
+        let mut newest = self.newest.lock();
+        if newest.len() >= NEWEST_MAX {
+            newest.clear();
+        }
+        let last = newest.entry((tenant.0, labels.clone())).or_insert(i64::MIN);
+        let mut started = false;
+        for e in entries {
+            let oldest = last.saturating_sub(BEHIND_NS);
+            if *last != i64::MIN && e.time < oldest {
+                errors.add(format!(
+                    "entry too far behind, entry timestamp is: {}, oldest acceptable timestamp is: {}",
+                    rfc3339(e.time),
+                    rfc3339(oldest)
+                ));
+                continue;
+            }
+            *last = e.time.max(*last);
+            if !started {
+                batch.stream(labels.clone());
+                started = true;
+            }
+            batch.entry(e.time, e.line.as_bytes(), &e.metadata);
+        }
+        Ok(())
+    }
+
+    async fn store(&self, db: &Db, tenant: TenantId, batch: PushBatch) -> Result<(), Refused> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let copy = (self.tails.receiver_count() > 0).then(|| batch.clone());
+        // A push waits while parts are written more slowly than lines come.
+        let position = tokio::task::block_in_place(|| db.push(tenant, batch));
+        let position = position.map_err(|e| failure(&e))?;
+        let (done, durable) = oneshot::channel();
+        // Nobody waits any more when the client is gone.
+        db.on_durable(position, Box::new(move |r| drop(done.send(r))));
+        match durable.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(failure(&e)),
+            Err(_) => return Err(failure(&PushError::Closed)),
+        }
+        if let Some(batch) = copy {
+            // Nobody may be listening any more.
+            drop(self.tails.send(Arc::new(Pushed { tenant, batch })));
+        }
+        Ok(())
+    }
+}
+
+fn failure(e: &PushError) -> Refused {
+    let status = match e {
+        PushError::StreamLimit { .. } => 429,
+        PushError::Log(_) | PushError::Closed => 503,
+        _ => 500,
+    };
+    if status >= 500 {
+        tracing::error!(error = %e, "lines could not be stored");
+    }
+    Refused::new(status, e.to_string())
+}
+
+fn rfc3339(ns: i64) -> String {
+    query::text::layout::rfc3339_utc(ns)
+}
+
+/// An entry that is fit to be stored.
+struct Entry<'a> {
+    time: i64,
+    line: Cow<'a, str>,
+    metadata: Labels,
+}
+
+/// Texts of what was refused, each once with its number.
+#[derive(Debug, Default)]
+struct Errors(BTreeMap<String, usize>);
+
+/// Distinct texts in an answer.
+const ERRORS_SHOWN: usize = 10;
+
+impl Errors {
+    fn add(&mut self, text: String) {
+        if self.0.len() < 1000 || self.0.contains_key(&text) {
+            *self.0.entry(text).or_insert(0) += 1;
+        }
+    }
+
+    fn finish(self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let shown = self.0.iter().take(ERRORS_SHOWN).map(|(text, n)| match n {
+            1 => text.clone(),
+            n => format!("{n} errors like: {text}"),
+        });
+        Some(shown.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// The labels of a stream: sorted, without empty values, with the service's name.
+fn stream_labels(pairs: &Pairs<'_>, limits: &TenantLimits) -> Result<Labels, String> {
+    let mut labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())));
+    let names = labels.len();
+    if names > limits.max_label_names {
+        return Err(format!(
+            "entry for stream '{labels}' has {names} label names; limit {}",
+            limits.max_label_names
+        ));
+    }
+    for (n, v) in labels.iter() {
+        if n.len() > limits.max_label_name {
+            return Err(format!("stream '{labels}' has label name too long: '{n}'"));
+        }
+        if v.len() > limits.max_label_value {
+            return Err(format!("stream '{labels}' has label value too long: '{v}'"));
+        }
+        let valid = n
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()));
+        if !valid {
+            return Err(format!(
+                "error parsing labels '{labels}' with error: invalid label name: {n:?}"
+            ));
+        }
+    }
+    if !limits.service_names.is_empty() && labels.get(SERVICE).is_none() {
+        let found = limits.service_names.iter().find_map(|n| labels.get(n));
+        let service = found.unwrap_or("unknown_service").to_owned();
+        labels = labels.with(SERVICE, &service);
+    }
+    if labels.is_empty() {
+        return Err("error at least one label pair is required per stream".to_owned());
+    }
+    Ok(labels)
+}
+
+fn check_entry<'a>(
+    e: &'a PushEntry<'_>,
+    labels: &Labels,
+    limits: &TenantLimits,
+    now_ns: i64,
+) -> Result<Entry<'a>, String> {
+    let ms = |n: i64| n.saturating_mul(1_000_000);
+    if limits.reject_old {
+        let oldest = now_ns.saturating_sub(ms(limits.reject_old_ms));
+        if e.time < oldest {
+            return Err(format!(
+                "entry for stream '{labels}' has timestamp too old: {}, oldest acceptable timestamp \
+                 is: {}",
+                rfc3339(e.time),
+                rfc3339(oldest)
+            ));
+        }
+    }
+    if e.time > now_ns.saturating_add(ms(limits.grace_ms)) {
+        return Err(format!(
+            "entry for stream '{labels}' has timestamp too new: {}",
+            rfc3339(e.time)
+        ));
+    }
+    let mut line: Cow<'a, str> = Cow::Borrowed(e.line.as_ref());
+    let max = limits.max_line_bytes;
+    if max > 0 && line.len() > max {
+        if !limits.max_line_truncate {
+            return Err(format!(
+                "max entry size '{max}' bytes exceeded for stream '{labels}' while adding an entry \
+                 with length '{}' bytes",
+                line.len()
+            ));
+        }
+        let cut = line.floor_char_boundary(max);
+        line = Cow::Owned(line[..cut].to_owned());
+    }
+    let metadata = metadata(e, labels, limits, &line)?;
+    Ok(Entry {
+        time: e.time,
+        line,
+        metadata,
+    })
+}
+
+/// Structured metadata: names sanitised, sizes checked, the level added.
+fn metadata(
+    e: &PushEntry<'_>,
+    labels: &Labels,
+    limits: &TenantLimits,
+    line: &str,
+) -> Result<Labels, String> {
+    if !e.metadata.is_empty() && !limits.allow_metadata {
+        return Err(format!(
+            "stream '{labels}' includes structured metadata, but this feature is disallowed. Please \
+             see `limits_config.allow_structured_metadata` or contact your Loki administrator to \
+             enable it"
+        ));
+    }
+    let bytes: usize = e.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
+    if limits.max_metadata_bytes > 0 && bytes > limits.max_metadata_bytes {
+        return Err(format!(
+            "stream '{labels}' has structured metadata too large: '{bytes}' bytes, limit: '{}' \
+             bytes. Please see `limits_config.max_structured_metadata_size` or contact your Loki \
+             administrator to increase it",
+            limits.max_metadata_bytes
+        ));
+    }
+    let count = e.metadata.len();
+    if limits.max_metadata_count > 0 && count > limits.max_metadata_count {
+        return Err(format!(
+            "stream '{labels}' has too many structured metadata labels: '{count}', limit: '{}'. \
+             Please see `limits_config.max_structured_metadata_entries_count` or contact your Loki \
+             administrator to increase it",
+            limits.max_metadata_count
+        ));
+    }
+    if e.metadata.is_empty() && !limits.discover_levels {
+        return Ok(Labels::empty());
+    }
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = e
+        .metadata
+        .iter()
+        .map(|(n, v)| (Cow::Owned(sanitize(n)), Cow::Borrowed(v.as_ref())))
+        .collect();
+    if limits.discover_levels {
+        let sent = |name: &str| {
+            let found = e.metadata.iter().find(|(n, _)| n == name);
+            found.map(|(_, v)| v.as_ref())
+        };
+        let names = &limits.level_names;
+        let found = match sent(level::DETECTED) {
+            Some(v) => level::detect(&["x".to_owned()], |_| Some(v), |_| None, ""),
+            None => level::detect(names, |n| labels.get(n), sent, line),
+        };
+        pairs.retain(|(n, _)| n != level::DETECTED);
+        pairs.push((level::DETECTED.into(), found));
+    }
+    Ok(Labels::from_pairs(pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream<'a>(labels: &[(&'a str, &'a str)], entries: Vec<PushEntry<'a>>) -> PushStream<'a> {
+        PushStream {
+            labels: labels
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+            entries,
+        }
+    }
+
+    fn entry(time: i64, line: &str) -> PushEntry<'_> {
+        PushEntry {
+            time,
+            line: line.into(),
+            metadata: Vec::new(),
+        }
+    }
+
+    const NOW: i64 = 1_700_000_000_000_000_000;
+
+    #[test]
+    fn valid_entries_survive_refused_ones() {
+        let s = LogService::new(LokiConfig::default());
+        let long = "x".repeat(300_000);
+        let streams = [
+            stream(
+                &[("app", "a"), ("empty", "")],
+                vec![
+                    entry(NOW, "ok"),
+                    entry(NOW, &long),
+                    entry(NOW + 3_600_000_000_000, "new"),
+                    entry(NOW - 9 * 86_400_000_000_000, "old"),
+                    entry(NOW - 7_200_000_000_000, "behind"),
+                ],
+            ),
+            stream(&[], vec![entry(NOW, "error: no labels")]),
+        ];
+        let (batch, errors) = s.batch(TenantId::DEFAULT, "fake", &streams, NOW).unwrap();
+        let got: Vec<String> = batch.streams().map(|(l, _)| l.to_string()).collect();
+        assert_eq!(
+            got,
+            [
+                "{app=\"a\", service_name=\"a\"}",
+                "{service_name=\"unknown_service\"}"
+            ]
+        );
+        assert_eq!(batch.len(), 2);
+        assert_eq!(
+            batch.metadata(1).unwrap().get("detected_level"),
+            Some("error")
+        );
+        let text = errors.finish().unwrap();
+        for part in [
+            "max entry size '262144' bytes exceeded for stream '{app=\"a\", service_name=\"a\"}' while adding an entry with length '300000' bytes",
+            "has timestamp too new: 2023-11-14T23:13:20Z",
+            "has timestamp too old: ",
+            "entry too far behind, entry timestamp is: ",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn rates_refuse_the_request() {
+        let mut config = LokiConfig::default();
+        config.limits.ingestion_burst_bytes = 3.0;
+        let s = LogService::new(config);
+        let streams = [stream(&[("a", "b")], vec![entry(NOW, "four")])];
+        let e = s
+            .batch(TenantId::DEFAULT, "fake", &streams, NOW)
+            .unwrap_err();
+        assert_eq!(e.status, 429);
+        assert!(
+            e.text
+                .starts_with("ingestion rate limit exceeded for user fake (limit: "),
+            "{}",
+            e.text
+        );
+    }
+}
