@@ -18,12 +18,15 @@ use super::open::open_block;
 use super::select::Selection;
 use crate::chunk::varint;
 use crate::model::Matcher;
+use crate::wal::SEGMENT_BYTES;
 
 /// How often the maintenance thread looks.
 const TICK: Duration = Duration::from_millis(500);
 /// A quiet tick is used to shorten the log when it is larger than this and than a quarter of the
 /// last checkpoint: a start is faster then, and between scrapes nothing is written for little.
 const QUIET_BYTES: u64 = 1 << 20;
+/// How much of the log this store keeps for nothing while others write it.
+const LAG_BYTES: u64 = 16 << 20;
 /// Blocks cut in one round.
 const CUTS_MAX: u32 = 16;
 /// Series encoded at a time when a block is written.
@@ -80,11 +83,20 @@ impl Inner {
             .opts
             .checkpoint_bytes
             .max(self.checkpoint_size.load(Ordering::Relaxed));
-        if flush || cut || self.wal_since_checkpoint() > limit {
+        if flush || cut || self.wal_since_checkpoint() > limit || self.holds_others_up() {
             self.checkpoint()?;
         }
         self.merge_blocks()?;
         self.retain()
+    }
+
+    /// Whether the log is long only because other stores wrote it and this one has not let go.
+    fn holds_others_up(&self) -> bool {
+        let behind = self.wal.others_held().segment();
+        let behind = behind.saturating_sub(self.wal.held().segment());
+        let size = self.checkpoint_size.load(Ordering::Relaxed);
+        // A checkpoint is written for several times its size of log, not more often.
+        behind.saturating_mul(SEGMENT_BYTES) > LAG_BYTES.max(size.saturating_mul(4))
     }
 
     /// Cuts blocks from heads that span more than one and a half block ranges.

@@ -243,3 +243,42 @@ fn power_cuts_lose_nothing_of_any_store() {
         "{states} power-cut states of mixed stores, {facts} facts: 0 lost, 0 invented, 0 twice"
     );
 }
+
+#[test]
+fn a_store_without_work_does_not_keep_the_log_of_another() {
+    let opts = StoreOptions {
+        metrics: metrics::DbOptions {
+            fs: Arc::new(SimFs::new()) as Arc<dyn Fs>,
+            wal: WalOptions {
+                commit_thread: false,
+                ..WalOptions::default()
+            },
+            background: false,
+            lock: false,
+            ..metrics::DbOptions::default()
+        },
+        logs: logs::DbOptions {
+            background: false,
+            ..logs::DbOptions::default()
+        },
+    };
+    let s = Store::open(Path::new("/s"), opts).expect("opens");
+    let mut noise = Rng::new(1);
+    for round in 0..24i64 {
+        let mut b = PushBatch::new();
+        b.stream(stream(1));
+        for i in 0..100 {
+            // Lines that do not pack.
+            let line: Vec<u8> = (0..2500)
+                .flat_map(|_| noise.next_u64().to_le_bytes())
+                .collect();
+            assert!(b.entry(round * 1000 + i, &line, &Labels::empty()));
+        }
+        s.logs.push(T, b).expect("pushed");
+        s.logs.flush().expect("flushed");
+        s.metrics.maintain().expect("maintained");
+        s.state.maintain().expect("maintained");
+    }
+    let wal = s.metrics.stats().wal;
+    assert!(wal.disk_bytes <= 32 << 20, "{wal:?}");
+}
