@@ -553,11 +553,7 @@ impl Cell {
             }
             return self.low + (self.high - self.low) * share;
         }
-        if self.low > 0.0 {
-            self.low * (self.high / self.low).powf(share)
-        } else {
-            self.low * (self.high / self.low).powf(share)
-        }
+        self.low * (self.high / self.low).powf(share)
     }
 
     fn count_below(&self, v: f64) -> f64 {

@@ -548,8 +548,10 @@ impl Oracle<'_> {
         if names.is_empty() {
             names.push(engine::model::Matcher::equal("__name__", "target_info"));
         }
-        let mut selector = VectorSelector::default();
-        selector.matchers = names.iter().chain(&wanted).cloned().collect();
+        let selector = VectorSelector {
+            matchers: names.iter().chain(&wanted).cloned().collect(),
+            ..VectorSelector::default()
+        };
         // Info metrics are read where the first selector of the first argument is.
         let mut first = None;
         ast::walk(&c.args[0], &mut |e| {
