@@ -496,6 +496,9 @@ impl Oracle<'_> {
                 continue;
             }
             let Val::H(h) = &e.v else { continue };
+            if h.has_negative_counts() {
+                self.mark_open();
+            }
             let v = match ask {
                 Ask::Quantile(q) => {
                     if h.rank_margin(q) < 1e-9 || !h.count.is_finite() {
