@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::metrics::SelectError;
-use engine::model::{Column, Labels, Matcher};
+use engine::model::{Column, Labels, Matcher, StringMatcher as _};
 use query::promql::{Engine, EngineOptions, ParseOptions, QueryOptions, parse};
+use query::regex::LabelRegex;
 use query::source::{SelectHints, SeriesSet, Source};
 
 const STEP_MS: i64 = 15_000;
@@ -271,5 +272,30 @@ fn queries(c: &mut Criterion) {
     g.finish();
 }
 
-criterion_group!(benches, queries);
+/// Patterns over the values of a label of a million series, as a select without a narrower matcher
+/// tries them.
+fn matchers(c: &mut Criterion) {
+    let values: Vec<String> = (0..1_000_000)
+        .map(|i| format!("pod-{i:07}-{}", i % 97))
+        .collect();
+    let mut g = c.benchmark_group("matchers_1m");
+    g.sample_size(10);
+    g.throughput(Throughput::Elements(values.len() as u64));
+    for (name, pattern) in [
+        ("literals", "pod-0000017-17|pod-0999999-8|nothing"),
+        ("prefix", "pod-00.*"),
+        ("suffix", ".*-42"),
+        ("contains", ".*99.*"),
+        ("class", "pod-[0-9]+-9[0-6]"),
+        ("case_insensitive", "(?i)POD-0.*-1"),
+    ] {
+        let re = LabelRegex::new(pattern).unwrap();
+        g.bench_function(name, |b| {
+            b.iter(|| black_box(values.iter().filter(|v| re.is_match(v)).count()));
+        });
+    }
+    g.finish();
+}
+
+criterion_group!(benches, queries, matchers);
 criterion_main!(benches);

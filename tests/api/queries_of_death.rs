@@ -13,6 +13,8 @@ use crate::wire::{Series, labels, store, write};
 
 /// Ceiling of the resident memory, in KiB, whatever is asked (with the default number of series).
 const RSS_KIB_MAX: u64 = 512 * 1024;
+/// Series that the test makes unless told otherwise.
+const SERIES_DEFAULT: usize = 20_000;
 /// Series of one request.
 const BATCH: usize = 5_000;
 
@@ -20,7 +22,7 @@ fn series_count() -> usize {
     std::env::var("SEXTANT_DEATH_SERIES")
         .ok()
         .and_then(|v| v.parse().ok())
-        .unwrap_or(20_000)
+        .unwrap_or(SERIES_DEFAULT)
 }
 
 /// `s{i, half}`, one sample each, at the time that is returned.
@@ -142,7 +144,9 @@ fn deadly_queries_are_survived_while_samples_are_acknowledged() {
                 let begin = Instant::now();
                 let a = post(&s, "/api/v1/query", &[("query", &query)]);
                 let body = a.text();
-                if !expected.contains(&a.status) {
+                // With many more series the budget or the time runs out where it would not.
+                let refused = n > SERIES_DEFAULT && matches!(a.status, 422 | 503);
+                if !expected.contains(&a.status) && !refused {
                     let start: String = body.chars().take(300).collect();
                     wrong.push(format!("{shown}: {} {start}", a.status));
                 }
@@ -163,7 +167,7 @@ fn deadly_queries_are_survived_while_samples_are_acknowledged() {
                     shown,
                     peak / 1024
                 );
-                if n <= 20_000 {
+                if n <= SERIES_DEFAULT {
                     assert!(peak < RSS_KIB_MAX, "{shown}: {peak} KiB");
                 }
                 until("an acknowledgement", || {

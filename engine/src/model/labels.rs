@@ -5,8 +5,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 /// Name of the label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -56,11 +54,12 @@ impl Labels {
             pairs.windows(2).all(|w| w[0].0 < w[1].0),
             "labels not sorted: {pairs:?}"
         );
-        let mut buf = Packed::new();
+        let len = pairs.iter().map(|(n, v)| 8 + n.len() + v.len()).sum();
+        let mut buf = Vec::with_capacity(len);
         for (n, v) in pairs {
             push_pair(&mut buf, n, v);
         }
-        Self(Arc::from(buf.as_slice()))
+        Self(buf.into())
     }
 
     /// Pairs in name order.
@@ -132,7 +131,7 @@ impl Labels {
     /// The set with only the labels whose name satisfies `keep`.
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        let mut buf = Packed::new();
+        let mut buf = Vec::with_capacity(self.0.len());
         for (n, v) in self.byte_pairs() {
             if keep(text(n)) {
                 push_bytes(&mut buf, n, v);
@@ -141,14 +140,14 @@ impl Labels {
         if buf.len() == self.0.len() {
             self.clone()
         } else {
-            Self(Arc::from(buf.as_slice()))
+            Self(buf.into())
         }
     }
 
     /// The set with `name` set to `value` (removed when `value` is empty).
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut buf = Packed::new();
+        let mut buf = Vec::with_capacity(self.0.len() + 8 + name.len() + value.len());
         let mut placed = value.is_empty();
         for (n, v) in self.iter() {
             if !placed && name < n {
@@ -165,19 +164,15 @@ impl Labels {
         if !placed {
             push_pair(&mut buf, name, value);
         }
-        Self(Arc::from(buf.as_slice()))
+        Self(buf.into())
     }
 }
 
-/// A label set being packed: on the stack unless it is unusually large, so that making one costs the
-/// allocation of the result alone.
-type Packed = SmallVec<[u8; 512]>;
-
-fn push_pair(buf: &mut Packed, n: &str, v: &str) {
+fn push_pair(buf: &mut Vec<u8>, n: &str, v: &str) {
     push_bytes(buf, n.as_bytes(), v.as_bytes());
 }
 
-fn push_bytes(buf: &mut Packed, n: &[u8], v: &[u8]) {
+fn push_bytes(buf: &mut Vec<u8>, n: &[u8], v: &[u8]) {
     buf.extend_from_slice(&u32::try_from(n.len()).unwrap_or(u32::MAX).to_le_bytes());
     buf.extend_from_slice(&u32::try_from(v.len()).unwrap_or(u32::MAX).to_le_bytes());
     buf.extend_from_slice(n);

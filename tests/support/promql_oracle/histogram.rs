@@ -446,6 +446,11 @@ impl Hist {
         (at(high) - at(low)) / self.count
     }
 
+    /// Negated or subtracted: no distribution, so that it has no quantile.
+    pub fn has_negative_counts(&self) -> bool {
+        self.count < 0.0 || self.cells().iter().any(|c| c.count < 0.0)
+    }
+
     /// A custom bucket with observations on both sides of zero has one of `values` inside: where
     /// its observations lie is not documented, and recorded answers treat it like a zero bucket.
     pub fn straddles_zero_at(&self, values: &[f64]) -> bool {
@@ -553,11 +558,7 @@ impl Cell {
             }
             return self.low + (self.high - self.low) * share;
         }
-        if self.low > 0.0 {
-            self.low * (self.high / self.low).powf(share)
-        } else {
-            self.low * (self.high / self.low).powf(share)
-        }
+        self.low * (self.high / self.low).powf(share)
     }
 
     fn count_below(&self, v: f64) -> f64 {

@@ -496,6 +496,9 @@ impl Oracle<'_> {
                 continue;
             }
             let Val::H(h) = &e.v else { continue };
+            if h.has_negative_counts() {
+                self.mark_open();
+            }
             let v = match ask {
                 Ask::Quantile(q) => {
                     if h.rank_margin(q) < 1e-9 || !h.count.is_finite() {
@@ -548,8 +551,10 @@ impl Oracle<'_> {
         if names.is_empty() {
             names.push(engine::model::Matcher::equal("__name__", "target_info"));
         }
-        let mut selector = VectorSelector::default();
-        selector.matchers = names.iter().chain(&wanted).cloned().collect();
+        let selector = VectorSelector {
+            matchers: names.iter().chain(&wanted).cloned().collect(),
+            ..VectorSelector::default()
+        };
         // Info metrics are read where the first selector of the first argument is.
         let mut first = None;
         ast::walk(&c.args[0], &mut |e| {
