@@ -11,30 +11,22 @@ use super::*;
 use crate::io::Fs;
 use crate::io::sim::SimFs;
 use crate::model::{Labels, Matcher, TenantId};
-use crate::store::{Store, StoreOptions};
 use crate::wal::WalOptions;
 
 const T: TenantId = TenantId::DEFAULT;
 const DAY: i64 = 86_400_000_000_000;
 
-fn open(fs: &Arc<SimFs>) -> Store {
-    let opts = StoreOptions {
-        metrics: crate::metrics::DbOptions {
-            fs: Arc::clone(fs) as Arc<dyn Fs>,
-            wal: WalOptions {
-                commit_thread: false,
-                ..WalOptions::default()
-            },
-            background: false,
-            lock: false,
-            ..crate::metrics::DbOptions::default()
-        },
-        logs: DbOptions {
-            background: false,
-            ..DbOptions::default()
-        },
+fn open(fs: &Arc<SimFs>) -> Db {
+    let opts = DbOptions {
+        fs: Arc::clone(fs) as Arc<dyn Fs>,
+        background: false,
+        ..DbOptions::default()
     };
-    Store::open(Path::new("/s"), opts).expect("opens")
+    let wal = WalOptions {
+        commit_thread: false,
+        ..WalOptions::default()
+    };
+    Db::open(Path::new("/s"), opts, wal).expect("opens")
 }
 
 fn labels(stream: u8) -> Labels {
@@ -51,18 +43,18 @@ fn metadata(n: u8) -> Labels {
     Labels::from_pairs([("trace", format!("t{n}"))])
 }
 
-fn push(s: &Store, entries: &[Entry]) {
+fn push(s: &Db, entries: &[Entry]) {
     let mut b = PushBatch::new();
     for (stream, t, line, m) in entries {
         b.stream(labels(*stream));
         assert!(b.entry(*t, line, &metadata(*m)));
     }
-    let end = s.logs.push(T, b).expect("pushed");
-    s.logs.wait_durable(end).expect("durable");
+    let end = s.push(T, b).expect("pushed");
+    s.wait_durable(end).expect("durable");
 }
 
-fn read(s: &Store, from: i64, to: i64, options: &ScanOptions<'_>) -> Vec<Entry> {
-    let sel = s.logs.select(T, &[], from, to);
+fn read(s: &Db, from: i64, to: i64, options: &ScanOptions<'_>) -> Vec<Entry> {
+    let sel = s.select(T, &[], from, to);
     let mut out = Vec::new();
     let mut seen_past = None;
     sel.scan(options, &mut |b| {
@@ -172,17 +164,17 @@ fn check_life(ops: &[Op]) {
                 };
                 all.extend(entries.iter().filter(|e| !deleted(e)).cloned());
             }
-            Op::Flush => s.logs.flush().expect("flushed"),
-            Op::Maintain => s.logs.maintain().expect("maintained"),
+            Op::Flush => s.flush().expect("flushed"),
+            Op::Maintain => s.maintain().expect("maintained"),
             Op::Reopen => {
                 s.close().expect("closed");
                 s = open(&fs);
-                s.logs.set_deletions(T, deletions.clone());
+                s.set_deletions(T, deletions.clone());
             }
             Op::Kill => {
                 fs = Arc::new(fs.crash(all.len() as u64));
                 s = open(&fs);
-                s.logs.set_deletions(T, deletions.clone());
+                s.set_deletions(T, deletions.clone());
             }
             Op::Delete {
                 stream,
@@ -198,10 +190,10 @@ fn check_life(ops: &[Op]) {
                 };
                 all.retain(|e| e.0 != *stream || !d.deletes(e.1, &e.2));
                 deletions.push(d);
-                s.logs.set_deletions(T, deletions.clone());
+                s.set_deletions(T, deletions.clone());
             }
             Op::Purge => {
-                s.logs.purge(T).expect("purged");
+                s.purge(T).expect("purged");
             }
             Op::Read {
                 from,
@@ -230,7 +222,7 @@ fn check_life(ops: &[Op]) {
             }
         }
     }
-    assert_eq!(s.logs.verify(), Vec::<String>::new());
+    assert_eq!(s.verify(), Vec::<String>::new());
     let options = ScanOptions {
         metadata: true,
         ..ScanOptions::default()
@@ -266,9 +258,9 @@ fn many_small_parts_become_one() {
         let e = vec![((i % 3) as u8, i / 2, format!("line {i}").into_bytes(), 0)];
         push(&s, &e);
         want.extend(e);
-        s.logs.flush().expect("flushed");
+        s.flush().expect("flushed");
     }
-    assert!(s.logs.stats().parts < 8, "{:?}", s.logs.stats());
+    assert!(s.stats().parts < 8, "{:?}", s.stats());
     want.sort();
     assert_eq!(read(&s, 0, 100, &ScanOptions::default()), want);
 }

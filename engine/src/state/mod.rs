@@ -410,6 +410,3 @@ fn read_file(bytes: &[u8]) -> Option<(Position, State)> {
     state.apply(&changes);
     (changes.len() as u64 == n).then_some((from, state))
 }
-
-#[cfg(test)]
-mod tests;

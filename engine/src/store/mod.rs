@@ -186,4 +186,6 @@ impl Store {
 }
 
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tests;

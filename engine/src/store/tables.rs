@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::io::Fs;
 use crate::io::sim::SimFs;
-use crate::store::{Store, StoreOptions};
 use crate::wal::WalOptions;
 use crate::{logs, metrics};
 
-use super::Change;
+use super::{Store, StoreOptions};
+use crate::state::Change;
 
 fn open(fs: &Arc<SimFs>) -> Store {
     let opts = StoreOptions {
