@@ -81,8 +81,12 @@ pub(super) fn command(name: &'static str) -> Command {
                 .about("Label sets of streams")
                 .arg(switch("analyze-labels", "Summary of labels")),
         ))
-        .subcommand(selector(Command::new("stats").about("Size of what matches")))
-        .subcommand(selector(Command::new("volume").about("Volume of what matches")))
+        .subcommand(selector(
+            Command::new("stats").about("Size of what matches"),
+        ))
+        .subcommand(selector(
+            Command::new("volume").about("Volume of what matches"),
+        ))
         .subcommand(Command::new("fmt").about("Formats the query on standard input"))
 }
 
@@ -133,7 +137,9 @@ struct Remote<'m> {
 
 impl Remote<'_> {
     async fn get(&self, path: &str, pairs: &[(&str, String)]) -> Result<Value, String> {
-        let base = given(self.m, "addr").unwrap_or_default().trim_end_matches('/');
+        let base = given(self.m, "addr")
+            .unwrap_or_default()
+            .trim_end_matches('/');
         let mut url = url::Url::parse(&format!("{base}/loki/api/v1/{path}"))
             .map_err(|e| format!("--addr {base:?}: {e}"))?;
         for (n, v) in pairs {
@@ -188,8 +194,7 @@ fn ask(verb: &str, m: &ArgMatches) -> Result<(), String> {
         timeout: Duration::from_secs(300),
         connect_timeout: Duration::from_secs(10),
     };
-    let client =
-        client::build(&HttpClientConfig::default(), limits).map_err(|e| e.to_string())?;
+    let client = client::build(&HttpClientConfig::default(), limits).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -229,7 +234,11 @@ async fn answer(verb: &str, remote: &Remote<'_>) -> Result<(), String> {
             pairs.push(("query", query));
             let path = format!("index/{verb}");
             let v = remote.get(&path, &pairs).await?;
-            let shown = if verb == "stats" { &v } else { &v["data"]["result"] };
+            let shown = if verb == "stats" {
+                &v
+            } else {
+                &v["data"]["result"]
+            };
             print(&format!("{}\n", pretty(shown)));
         }
         "instant-query" => {
@@ -273,8 +282,11 @@ async fn lines(
         return Ok(());
     }
     show(m, &data["result"], forward || follow);
+    if !follow {
+        return Ok(());
+    }
     let mut seen = end;
-    while follow {
+    loop {
         tokio::time::sleep(POLL).await;
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         for (n, v) in &mut pairs {
@@ -290,7 +302,6 @@ async fn lines(
         show(m, &v["data"]["result"], true);
         seen = now;
     }
-    Ok(())
 }
 
 /// Prints entries of all streams by time.
@@ -381,6 +392,9 @@ mod tests {
             ])
             .unwrap();
         let (_, m) = m.subcommand().unwrap();
-        assert_eq!(bounds(m), Ok((1_700_000_000_000_000_000, 1_700_000_001_000_000_000)));
+        assert_eq!(
+            bounds(m),
+            Ok((1_700_000_000_000_000_000, 1_700_000_001_000_000_000))
+        );
     }
 }

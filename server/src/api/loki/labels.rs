@@ -124,10 +124,10 @@ pub(super) async fn values(ask: Ask) -> Answer {
         let mut values = BTreeSet::new();
         for s in &all {
             for i in 0..s.len() {
-                if let Some(v) = s.labels(i).get(&name) {
-                    if !values.contains(v) {
-                        values.insert(v.to_owned());
-                    }
+                if let Some(v) = s.labels(i).get(&name)
+                    && !values.contains(v)
+                {
+                    values.insert(v.to_owned());
                 }
             }
         }
