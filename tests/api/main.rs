@@ -7,6 +7,8 @@ mod command_line;
 mod envelope;
 mod federation;
 mod limits;
+mod loki;
+mod loki_write;
 mod metadata;
 mod otlp;
 mod queries;

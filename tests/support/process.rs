@@ -100,7 +100,8 @@ impl Server {
 
     /// Starts it in `dir` (which holds `prometheus.yml`); waits until it listens.
     pub(crate) fn launch(dir: TempDir, flags: &[&str]) -> Self {
-        let mut child = binary()
+        let mut command = binary();
+        command
             .arg("prometheus")
             .arg(format!(
                 "--config.file={}",
@@ -111,7 +112,33 @@ impl Server {
                 dir.path().join("data").display()
             ))
             .arg("--web.listen-address=127.0.0.1:0")
-            .args(flags)
+            .args(flags);
+        Self::spawn(dir, command)
+    }
+
+    /// Starts `sextant loki` with the configuration `yaml` (without addresses); waits until it is
+    /// ready. Times are printed in UTC.
+    pub(crate) fn loki(yaml: &str) -> Self {
+        let dir = TempDir::new();
+        let file = dir.write("loki-config.yml", yaml);
+        let mut command = binary();
+        command
+            .env("TZ", "UTC")
+            .arg("loki")
+            .arg(format!("-config.file={file}"))
+            .arg(format!(
+                "-common.path-prefix={}",
+                dir.path().join("data").display()
+            ))
+            .arg("-server.http-listen-address=127.0.0.1")
+            .arg("-server.http-listen-port=0");
+        let server = Self::spawn(dir, command);
+        server.wait_for("/ready", 200);
+        server
+    }
+
+    fn spawn(dir: TempDir, mut command: Command) -> Self {
+        let mut child = command
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()

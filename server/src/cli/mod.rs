@@ -10,6 +10,7 @@ mod check;
 mod data;
 mod flags;
 mod lint;
+mod logs;
 mod loki;
 mod personality;
 mod prometheus;
@@ -48,6 +49,8 @@ fn command() -> Command {
                 .help("Prints the version"),
         )
         .subcommand(prometheus::command().name("prometheus"))
+        .subcommand(logs::command("logs"))
+        .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
         .subcommand(up::command())
         .subcommand(
@@ -95,7 +98,10 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
-        Some("loki") => args.insert(1, "loki".into()),
+        Some(verb @ ("loki" | "logcli")) => {
+            let verb = verb.to_owned();
+            args.insert(1, verb.into());
+        }
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -123,6 +129,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let code = match matches.subcommand() {
         Some(("prometheus", m)) => prometheus::run(m),
         Some(("loki", m)) => loki::run(m),
+        Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("check", m)) => match m.subcommand() {
             Some(("data", m)) => data::check(m),

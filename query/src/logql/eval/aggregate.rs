@@ -70,8 +70,8 @@ pub(super) fn aggregate(
     Ok(match v.op {
         VectorOp::Topk | VectorOp::ApproxTopk => choose(v.param, inner, grouping, grid, greater),
         VectorOp::Bottomk => choose(v.param, inner, grouping, grid, less),
-        VectorOp::Sort => sorted(inner, |a, b| less(a, b)),
-        VectorOp::SortDesc => sorted(inner, |a, b| greater(a, b)),
+        VectorOp::Sort => sorted(inner, less),
+        VectorOp::SortDesc => sorted(inner, greater),
         op => fold(op, &inner, grouping, grid),
     })
 }

@@ -212,10 +212,11 @@ impl Gather<'_> {
                     parsed,
                 },
             });
-            if self.query.interval == 0 && self.heap.len() > self.query.limit {
-                if let Some(gone) = self.heap.pop() {
-                    self.held_bytes -= gone.entry.line.len() as u64;
-                }
+            if self.query.interval == 0
+                && self.heap.len() > self.query.limit
+                && let Some(gone) = self.heap.pop()
+            {
+                self.held_bytes -= gone.entry.line.len() as u64;
             }
         }
         let done = self.is_full() && self.rank(batch.frontier) > self.worst();

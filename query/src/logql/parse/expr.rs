@@ -76,7 +76,7 @@ impl Parser {
 
     /// An unsigned number.
     fn number(&mut self) -> Parsed<f64> {
-        Ok(value_of(&self.number_text()?)?)
+        value_of(&self.number_text()?)
     }
 
     fn number_text(&mut self) -> Parsed<String> {

@@ -103,7 +103,7 @@ impl Parser {
         self.expect_op("(")?;
         let address = self.text()?;
         self.expect_op(")")?;
-        crate::logql::stages::ip::IpMatch::new(&address).map_err(|e| ParseError::new(e))?;
+        crate::logql::stages::ip::IpMatch::new(&address).map_err(ParseError::new)?;
         Ok(address)
     }
 }

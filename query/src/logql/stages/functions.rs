@@ -314,7 +314,8 @@ fn title(s: &str) -> String {
         } else {
             out.push(c);
         }
-        start = !(c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace()));
+        let in_word = c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace());
+        start = !in_word;
     }
     out
 }

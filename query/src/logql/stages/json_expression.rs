@@ -45,8 +45,8 @@ fn path(text: &str) -> Option<Vec<Segment>> {
     while !rest.is_empty() {
         if let Some(body) = rest.strip_prefix('[') {
             let body = body.trim_start();
-            if body.starts_with('"') {
-                let close = body[1..].char_indices().scan(false, |escaped, (i, c)| {
+            if let Some(quoted) = body.strip_prefix('"') {
+                let close = quoted.char_indices().scan(false, |escaped, (i, c)| {
                     let end = c == '"' && !*escaped;
                     *escaped = c == '\\' && !*escaped;
                     Some(end.then_some(i))

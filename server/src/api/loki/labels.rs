@@ -30,10 +30,13 @@ pub(super) async fn with_streams<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let (store, tenant) = (ask.store.clone(), ask.tenant.id);
     in_background(&ask.api, move |_| {
+        // The index of the original knows milliseconds: the whole of the last one is in range.
         let (start, end) = bounds;
+        let start = start.div_euclid(1_000_000) * 1_000_000;
+        let end = (end.div_euclid(1_000_000) + 1).saturating_mul(1_000_000);
         let all = lists
             .iter()
-            .map(|m| store.logs.select(tenant, m, start, end.saturating_add(1)));
+            .map(|m| store.logs.select(tenant, m, start, end));
         Ok(f(all.collect()))
     })
     .await
@@ -121,10 +124,10 @@ pub(super) async fn values(ask: Ask) -> Answer {
         let mut values = BTreeSet::new();
         for s in &all {
             for i in 0..s.len() {
-                if let Some(v) = s.labels(i).get(&name) {
-                    if !values.contains(v) {
-                        values.insert(v.to_owned());
-                    }
+                if let Some(v) = s.labels(i).get(&name)
+                    && !values.contains(v)
+                {
+                    values.insert(v.to_owned());
                 }
             }
         }

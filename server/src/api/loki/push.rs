@@ -19,7 +19,7 @@ use crate::http::{body, empty};
 pub(super) async fn push(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
     match store(&api, request).await {
         Ok(()) => empty(StatusCode::NO_CONTENT),
-        Err(e) => refusal(e).into_response(),
+        Err(e) => refusal(e),
     }
 }
 
@@ -43,19 +43,11 @@ pub(super) async fn otlp(State(api): State<Arc<Api>>, request: Request<Body>) ->
     }
 }
 
-fn refusal(e: Fault) -> Refusal {
-    Refusal(e)
-}
-
-struct Refusal(Fault);
-
-impl Refusal {
-    fn into_response(self) -> Response {
-        let status = self.0.status;
-        let mut r = self.0.into_response();
-        retry_later(status, &mut r);
-        r
-    }
+fn refusal(e: Fault) -> Response {
+    let status = e.status;
+    let mut r = e.into_response();
+    retry_later(status, &mut r);
+    r
 }
 
 fn retry_later(status: StatusCode, r: &mut Response) {
@@ -65,7 +57,7 @@ fn retry_later(status: StatusCode, r: &mut Response) {
     }
 }
 
-fn word<'h>(headers: &'h HeaderMap, name: hyper::header::HeaderName) -> &'h str {
+fn word(headers: &HeaderMap, name: hyper::header::HeaderName) -> &str {
     headers
         .get(name)
         .and_then(|v| v.to_str().ok())
