@@ -14,8 +14,8 @@ build:
 
 # Peers that tests compare with. A machine without apt or without rights runs what it can.
 deps:
-	@for p in prometheus prometheus-node-exporter; do \
-	  command -v $$p >/dev/null && continue; \
+	@for p in prometheus prometheus-node-exporter python3-venv; do \
+	  { command -v $$p || dpkg -s $$p; } >/dev/null 2>&1 && continue; \
 	  command -v apt-get >/dev/null || { echo "$$p is missing and there is no apt-get"; continue; }; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y $$p >/dev/null \

@@ -12,7 +12,9 @@ pub(crate) mod target;
 
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use client::Answer;
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use process::{Server, TempDir, now_ms};
 
 /// How long anything may take that a test waits for; only a failing test gets there.
