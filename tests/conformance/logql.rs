@@ -1,6 +1,7 @@
 //! The recorded answers of Loki, replayed against the real binary by their own checker.
 
 #[path = "../support/mod.rs"]
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 mod support;
 
 use std::process::Command;
