@@ -3,8 +3,9 @@
 //! Owns: verbs, flags, exit codes of tools, what is printed.
 //! Knows nothing of: how the plan is carried out.
 //!
-//! One verb, one file. Called through a link named `prometheus`, `promtool` or `amtool` the binary takes
-//! that tool's grammar, so that scripts and compose files keep working.
+//! One verb, one file. Called through a link named `prometheus`, `loki`, `logcli` or `amtool` the
+//! binary takes that tool's grammar, so that scripts and compose files keep working; `promtool`
+//! may stand before our own verbs.
 
 mod amtool;
 mod check;
