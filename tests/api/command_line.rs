@@ -153,3 +153,45 @@ fn check_metrics_reads_standard_input() {
         );
     }
 }
+
+#[test]
+fn alert_receivers_files_are_checked_and_their_routes_answered() {
+    let dir = TempDir::new();
+    let good = dir.write(
+        "am.yml",
+        "global: {slack_api_url: 'https://h/hush'}\n\
+         route:\n  receiver: r\n  routes:\n  - {matchers: ['team=~\"a|b\"'], receiver: s}\n\
+         receivers: [{name: r}, {name: s, slack_configs: [{channel: c}]}]\n",
+    );
+    let bad = dir.write(
+        "bad.yml",
+        "route: {receiver: r}\nreceivers: [{name: r, slack_configs: [{api_url: hush}]}]\n",
+    );
+    for verb in [["check", "alertmanager"], ["amtool", "check-config"]] {
+        let out = run(&[verb[0], verb[1], &good]);
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        assert!(text(&out.stdout).contains(" - 2 receivers"));
+        let out = run(&[verb[0], verb[1], &bad]);
+        let said = text(&out.stdout) + &text(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert!(said.contains("unsupported scheme \"\" for URL"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+    let file = format!("--config.file={good}");
+    let ask = |rest: &[&str]| {
+        let mut args = vec!["amtool", "config", "routes", "test", &file];
+        args.extend(rest);
+        run(&args)
+    };
+    assert_eq!(text(&ask(&["team=b", "x=y"]).stdout), "s\n");
+    assert_eq!(text(&ask(&[]).stdout), "r\n");
+    assert_eq!(
+        ask(&["team=b", "--verify.receivers=s"]).status.code(),
+        Some(0)
+    );
+    assert_eq!(
+        ask(&["team=b", "--verify.receivers=r"]).status.code(),
+        Some(1)
+    );
+    assert_eq!(ask(&["team!=b"]).status.code(), Some(1));
+}

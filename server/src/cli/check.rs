@@ -32,6 +32,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
     match m.subcommand() {
         Some(("config", m)) => each(&files(m), config),
         Some(("web-config", m)) => each(&files(m), web_config),
+        Some(("alertmanager", m)) => each(&files(m), super::amtool::summary),
         Some(("rules", m)) => each(&files(m), rules),
         Some(("metrics", _)) => super::lint::metrics(),
         Some((name @ ("ready" | "healthy"), m)) => {

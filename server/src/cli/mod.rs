@@ -3,9 +3,11 @@
 //! Owns: verbs, flags, exit codes of tools, what is printed.
 //! Knows nothing of: how the plan is carried out.
 //!
-//! One verb, one file. Called through a link named `prometheus` or `promtool` the binary takes
-//! that tool's grammar, so that scripts and compose files keep working.
+//! One verb, one file. Called through a link named `prometheus`, `loki`, `logcli` or `amtool` the
+//! binary takes that tool's grammar, so that scripts and compose files keep working; `promtool`
+//! may stand before our own verbs.
 
+mod amtool;
 mod check;
 mod data;
 mod flags;
@@ -68,6 +70,11 @@ fn command() -> Command {
                         .arg(file("files")),
                 )
                 .subcommand(
+                    Command::new("alertmanager")
+                        .about("Checks alertmanager.yml and the files it names")
+                        .arg(file("files")),
+                )
+                .subcommand(
                     Command::new("rules")
                         .about("Checks rule files")
                         .arg(file("files")),
@@ -86,6 +93,7 @@ fn command() -> Command {
                     "Asks a server whether it is up",
                 )),
         )
+        .subcommand(amtool::command())
         .subcommand(data::export_command())
         .subcommand(data::import_command())
         .subcommand(query::command())
@@ -98,7 +106,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
-        Some(verb @ ("loki" | "logcli")) => {
+        Some(verb @ ("loki" | "logcli" | "amtool")) => {
             let verb = verb.to_owned();
             args.insert(1, verb.into());
         }
@@ -131,6 +139,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("loki", m)) => loki::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
+        Some(("amtool", m)) => amtool::run(m),
         Some(("check", m)) => match m.subcommand() {
             Some(("data", m)) => data::check(m),
             _ => check::run(m),

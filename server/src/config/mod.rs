@@ -2,7 +2,8 @@
 //!
 //! Owns: the YAML reader and writer (`yaml.rs`, the only file that names the YAML library), the
 //! shared value types (durations, sizes, secrets, URLs), the documents of the family
-//! (`prometheus/`, `web.rs`) and the table of limits.
+//! (`prometheus/`,
+//! `alertmanager/`, `web.rs`) and the table of limits.
 //! Knows nothing of: sockets, the stores, what the values are used for.
 //!
 //! Invariants
@@ -18,6 +19,7 @@
     reason = "a document is read completely, also where nothing uses a field yet"
 )]
 
+pub(crate) mod alertmanager;
 mod fields;
 pub(crate) mod limits;
 pub(crate) mod loki;

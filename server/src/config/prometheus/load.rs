@@ -101,12 +101,13 @@ pub(crate) fn load_rules(file: &Path) -> Result<RuleFile, ConfigError> {
     yaml::parse(file, &yaml::read(file)?)
 }
 
-fn directory_of(file: &Path) -> &Path {
+/// The folder of a document.
+pub(in crate::config) fn directory_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }
 
 /// Makes `file` relative to `dir` when it is neither empty nor absolute.
-fn resolve(dir: &Path, file: &mut String) {
+pub(in crate::config) fn resolve(dir: &Path, file: &mut String) {
     if !file.is_empty() && !Path::new(file.as_str()).is_absolute() {
         *file = dir.join(&*file).to_string_lossy().into_owned();
     }
@@ -145,7 +146,13 @@ pub(super) fn is_pattern(path: &str) -> bool {
 
 /// The existing files that `patterns` (already relative to the right directory) name, sorted per
 /// pattern, each once. A path without `*` must exist.
-fn expand(config: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, ConfigError> {
+///
+/// # Errors
+/// When a pattern names too many files.
+pub(in crate::config) fn expand(
+    config: &Path,
+    patterns: &[String],
+) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for pattern in patterns {
         let (dir, last) = pattern.rsplit_once('/').unwrap_or((".", pattern));
