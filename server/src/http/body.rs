@@ -35,6 +35,10 @@ pub(crate) async fn read(
     out: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
     out.clear();
+    // What says that it is too large need not be read.
+    if hyper::body::Body::size_hint(&body).lower() > limit as u64 {
+        return Err(BodyError::TooLarge { limit });
+    }
     let collect = async {
         let mut body = body;
         while let Some(frame) = body.frame().await {
@@ -42,6 +46,11 @@ pub(crate) async fn read(
             if let Some(data) = frame.data_ref() {
                 if out.len() + data.len() > limit {
                     return Err(BodyError::TooLarge { limit });
+                }
+                if out.capacity() < out.len() + data.len() {
+                    // Doubling, but not past the limit.
+                    let wanted = (out.len() + data.len()).max(2 * out.capacity()).min(limit);
+                    out.reserve_exact(wanted - out.len());
                 }
                 out.extend_from_slice(data);
             }
