@@ -7,15 +7,101 @@
 //! - RT1  Every label set reaches at least one receiver: the root matches everything.
 //! - RT2  A node takes an alert itself only when none of its children does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::alertmanager::{Matcher, RouteConfig};
+use jiff::SignedDuration;
+
+use crate::config::PromDuration;
+use crate::config::alertmanager::{GROUP_BY_ALL, Matcher, RouteConfig};
+
+/// Until the first notification of a group, unless the file says otherwise.
+const GROUP_WAIT: SignedDuration = SignedDuration::from_secs(30);
+/// Between notifications of a group, unless the file says otherwise.
+const GROUP_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+/// Until an unchanged group is told again, unless the file says otherwise.
+const REPEAT_INTERVAL: SignedDuration = SignedDuration::from_hours(4);
+
+/// Which labels make a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GroupBy {
+    /// All.
+    All,
+    /// These; one that an alert does not have is left out.
+    Names(BTreeSet<String>),
+}
+
+/// How a node groups and tells.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteOptions {
+    /// Who is told.
+    pub(crate) receiver: String,
+    /// Which labels make a group.
+    pub(crate) group_by: GroupBy,
+    /// Until the first notification of a group.
+    pub(crate) group_wait: SignedDuration,
+    /// Between notifications of a group.
+    pub(crate) group_interval: SignedDuration,
+    /// Until an unchanged group is told again.
+    pub(crate) repeat_interval: SignedDuration,
+    /// Named intervals in which nothing is told; not taken over.
+    pub(crate) mute: Vec<String>,
+    /// Named intervals outside of which nothing is told; not taken over.
+    pub(crate) active: Vec<String>,
+    /// Labels for messages.
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+}
+
+impl RouteOptions {
+    /// What stands above the root.
+    fn top() -> Self {
+        Self {
+            receiver: String::new(),
+            group_by: GroupBy::Names(BTreeSet::new()),
+            group_wait: GROUP_WAIT,
+            group_interval: GROUP_INTERVAL,
+            repeat_interval: REPEAT_INTERVAL,
+            mute: Vec::new(),
+            active: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The options of a child.
+    fn child(&self, config: &RouteConfig) -> Self {
+        let span = |own: Option<PromDuration>, above: SignedDuration| {
+            own.map_or(above, |d| SignedDuration::from_millis(d.as_ms()))
+        };
+        let mut labels = self.labels.clone();
+        let own = config.labels.iter();
+        labels.extend(own.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        Self {
+            receiver: match config.receiver.as_str() {
+                "" => self.receiver.clone(),
+                own => own.to_owned(),
+            },
+            group_by: match &config.group_by {
+                None => self.group_by.clone(),
+                Some(names) if names.iter().any(|n| n == GROUP_BY_ALL) => GroupBy::All,
+                Some(names) => GroupBy::Names(names.iter().cloned().collect()),
+            },
+            group_wait: span(config.group_wait, self.group_wait),
+            group_interval: span(config.group_interval, self.group_interval),
+            repeat_interval: span(config.repeat_interval, self.repeat_interval),
+            mute: config.mute_time_intervals.clone(),
+            active: config.active_time_intervals.clone(),
+            labels,
+        }
+    }
+}
 
 /// A node of the tree with everything it has taken over. Its depth is bounded by the depth of
 /// documents.
 #[derive(Debug)]
 pub(crate) struct Route {
-    receiver: String,
+    index: usize,
+    key: String,
+    options: RouteOptions,
     conditions: Vec<Matcher>,
     go_on: bool,
     children: Vec<Route>,
@@ -24,24 +110,49 @@ pub(crate) struct Route {
 impl Route {
     /// The tree of a checked document.
     pub(crate) fn new(root: &RouteConfig) -> Self {
-        Self::below(root, "")
+        Self::below(root, &RouteOptions::top(), "", &mut 0)
     }
 
-    fn below(config: &RouteConfig, receiver: &str) -> Self {
-        let own = config.receiver.as_str();
-        let receiver = if own.is_empty() { receiver } else { own };
+    fn below(config: &RouteConfig, above: &RouteOptions, path: &str, count: &mut usize) -> Self {
+        let options = above.child(config);
+        let conditions = config.conditions();
+        let own: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+        let slash = if path.is_empty() { "" } else { "/" };
+        let key = format!("{path}{slash}{{{}}}", own.join(","));
+        let index = *count;
+        *count += 1;
         let children = config.routes.iter();
+        let children = children
+            .map(|c| Self::below(c, &options, &key, count))
+            .collect();
         Self {
-            receiver: receiver.to_owned(),
-            conditions: config.conditions(),
+            index,
+            key,
+            options,
+            conditions,
             go_on: config.r#continue,
-            children: children.map(|c| Self::below(c, receiver)).collect(),
+            children,
         }
+    }
+
+    /// The node's place in the order of the tree.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The path of conditions from the root.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How the node groups and tells.
+    pub(crate) fn options(&self) -> &RouteOptions {
+        &self.options
     }
 
     /// Who is told.
     pub(crate) fn receiver(&self) -> &str {
-        &self.receiver
+        &self.options.receiver
     }
 
     /// The nodes that take an alert with these labels, in the order of the tree (RT1). `label`
@@ -83,7 +194,7 @@ impl Route {
             f,
             "{:indent$}└── {shown}{go_on}  receiver: {}",
             "",
-            self.receiver,
+            self.options.receiver,
             indent = depth * 4
         )?;
         self.children.iter().try_for_each(|c| c.write(f, depth + 1))
@@ -162,6 +273,28 @@ mod tests {
         assert!(t.to_string().contains("{x=\"1\"}  receiver: a"), "{t}");
     }
 
+    #[test]
+    fn options_are_taken_over_except_intervals_and_going_on() {
+        let text = "route:\n  {receiver: r, group_by: [a], group_wait: 1s, labels: {x: '1', y: '1'}, routes: [\
+            {matchers: ['m=1'], group_by: [], repeat_interval: 1h, mute_time_intervals: [t], labels: {y: '2'}, routes: [{}]}]}\n\
+            receivers: [{name: r}]\ntime_intervals: [{name: t}]\n";
+        let loaded = load_text(Path::new("am.yml"), text).unwrap();
+        let root = Route::new(&loaded.document.route.unwrap());
+        let (child, grandchild) = (&root.children[0], &root.children[0].children[0]);
+        assert_eq!(root.options.group_interval, GROUP_INTERVAL);
+        assert_eq!(child.options.group_by, GroupBy::Names(BTreeSet::new()));
+        assert_eq!(child.options.mute, ["t"]);
+        assert!(grandchild.options.mute.is_empty());
+        let o = &grandchild.options;
+        assert_eq!(
+            (o.group_wait.as_secs(), o.repeat_interval.as_secs()),
+            (1, 3600)
+        );
+        assert_eq!((o.labels["x"].as_str(), o.labels["y"].as_str()), ("1", "2"));
+        assert_eq!(grandchild.key(), "{}/{m=\"1\"}/{}");
+        assert_eq!(grandchild.index(), 2);
+    }
+
     /// Matchers on two labels with two values: small enough that most trees do something.
     fn any_routes() -> impl Strategy<Value = String> {
         let leaf = ("[xy]", "(=|!=|=~|!~)", "[12]?", "[abcd]", any::<bool>());
@@ -189,7 +322,7 @@ mod tests {
             .flat_map(|(_, a)| a.clone().unwrap_or_default())
             .collect();
         Some(if taken.is_empty() {
-            vec![&r.receiver]
+            vec![&r.options.receiver]
         } else {
             taken
         })
