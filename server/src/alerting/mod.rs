@@ -7,12 +7,36 @@
 //!
 //! Read next: `alert.rs`, `route.rs`, `dispatch.rs`, `mute.rs`, `log.rs`.
 
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod alert;
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod dispatch;
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod inhibit;
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod log;
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod mute;
 mod route;
+#[allow(
+    dead_code,
+    reason = "state machines with tests; the service that drives them is not there yet"
+)]
 mod silence;
 
 pub(crate) use route::Route;
