@@ -22,21 +22,18 @@ const T: TenantId = TenantId(0);
 const START_MS: i64 = 1_700_000_000_000;
 
 fn options(fs: &SimFs) -> DbOptions {
+    let plain = DbOptions::without_threads(Arc::new(fs.clone()));
     DbOptions {
-        fs: Arc::new(fs.clone()),
         clock: Arc::new(ManualClock::new(START_MS)),
         wal: WalOptions {
-            commit_thread: false,
             segment_bytes: 8192,
-            ..WalOptions::default()
+            ..plain.wal
         },
         block_range_ms: 60_000,
         retention_ms: 0,
         out_of_order_ms: 30_000,
         checkpoint_bytes: 4096,
-        background: false,
-        lock: false,
-        ..DbOptions::default()
+        ..plain
     }
 }
 

@@ -168,16 +168,7 @@ impl Db {
     /// An empty store on a simulated disk, without threads.
     #[must_use]
     pub fn in_memory() -> Self {
-        let opts = DbOptions {
-            fs: Arc::new(SimFs::new()),
-            wal: WalOptions {
-                commit_thread: false,
-                ..WalOptions::default()
-            },
-            background: false,
-            lock: false,
-            ..DbOptions::default()
-        };
+        let opts = DbOptions::without_threads(Arc::new(SimFs::new()));
         match Self::open(Path::new("/db"), opts) {
             Ok(db) => db,
             // A simulated disk without injected faults has no errors.

@@ -63,3 +63,20 @@ impl Default for DbOptions {
         }
     }
 }
+
+impl DbOptions {
+    /// Defaults on `fs` without threads and without a lock: nothing happens but what is called.
+    #[must_use]
+    pub fn without_threads(fs: Arc<dyn Fs>) -> Self {
+        Self {
+            fs,
+            wal: WalOptions {
+                commit_thread: false,
+                ..WalOptions::default()
+            },
+            background: false,
+            lock: false,
+            ..Self::default()
+        }
+    }
+}

@@ -17,21 +17,18 @@ use crate::wal::WalOptions;
 const T: TenantId = TenantId(0);
 
 fn options(fs: &SimFs, window: i64) -> DbOptions {
+    let plain = DbOptions::without_threads(Arc::new(fs.clone()));
     DbOptions {
-        fs: Arc::new(fs.clone()),
         clock: Arc::new(ManualClock::new(1_700_000_000_000)),
         wal: WalOptions {
-            commit_thread: false,
             segment_bytes: 8192,
-            ..WalOptions::default()
+            ..plain.wal
         },
         block_range_ms: 60_000,
         retention_ms: 0,
         out_of_order_ms: window,
         checkpoint_bytes: 20_000,
-        background: false,
-        lock: false,
-        ..DbOptions::default()
+        ..plain
     }
 }
 

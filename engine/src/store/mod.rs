@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::io::DirLock;
 use crate::io::sim::SimFs;
+use crate::io::{DirLock, Fs};
 use crate::wal::{Record, WalOptions, open_shared};
 use crate::{logs, metrics, state};
 
@@ -30,6 +30,20 @@ pub struct StoreOptions {
     pub metrics: metrics::DbOptions,
     /// The log store.
     pub logs: logs::DbOptions,
+}
+
+impl StoreOptions {
+    /// Defaults on `fs` without threads and without a lock: nothing happens but what is called.
+    #[must_use]
+    pub fn without_threads(fs: Arc<dyn Fs>) -> Self {
+        Self {
+            metrics: metrics::DbOptions::without_threads(fs),
+            logs: logs::DbOptions {
+                background: false,
+                ..logs::DbOptions::default()
+            },
+        }
+    }
 }
 
 /// The stores of a data directory.
@@ -149,22 +163,7 @@ impl Store {
     /// Empty stores on a simulated disk, without threads.
     #[must_use]
     pub fn in_memory() -> Self {
-        let opts = StoreOptions {
-            metrics: metrics::DbOptions {
-                fs: Arc::new(SimFs::new()),
-                wal: WalOptions {
-                    commit_thread: false,
-                    ..WalOptions::default()
-                },
-                background: false,
-                lock: false,
-                ..metrics::DbOptions::default()
-            },
-            logs: logs::DbOptions {
-                background: false,
-                ..logs::DbOptions::default()
-            },
-        };
+        let opts = StoreOptions::without_threads(Arc::new(SimFs::new()));
         match Self::open(Path::new("/store"), opts) {
             Ok(store) => store,
             // A simulated disk without injected faults has no errors.

@@ -5,29 +5,12 @@ use std::sync::Arc;
 
 use crate::io::Fs;
 use crate::io::sim::SimFs;
-use crate::wal::WalOptions;
-use crate::{logs, metrics};
 
 use super::{Store, StoreOptions};
 use crate::state::Change;
 
 fn open(fs: &Arc<SimFs>) -> Store {
-    let opts = StoreOptions {
-        metrics: metrics::DbOptions {
-            fs: Arc::clone(fs) as Arc<dyn Fs>,
-            wal: WalOptions {
-                commit_thread: false,
-                ..WalOptions::default()
-            },
-            background: false,
-            lock: false,
-            ..metrics::DbOptions::default()
-        },
-        logs: logs::DbOptions {
-            background: false,
-            ..logs::DbOptions::default()
-        },
-    };
+    let opts = StoreOptions::without_threads(Arc::clone(fs) as Arc<dyn Fs>);
     Store::open(Path::new("/s"), opts).expect("opens")
 }
 

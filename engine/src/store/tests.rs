@@ -6,35 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Store, StoreOptions};
+use crate::io::Rng;
 use crate::io::sim::{Fault, SimFs};
-use crate::io::{Fs, Rng};
-use crate::logs::{self, PushBatch, ScanOptions};
+use crate::logs::{PushBatch, ScanOptions};
 use crate::metrics::{self, AppendMode, AppendOptions};
 use crate::model::{Labels, TenantId, WriteBatch};
-use crate::wal::WalOptions;
 
 const T: TenantId = TenantId::DEFAULT;
 const DAY_NS: i64 = 86_400_000_000_000;
 
 fn open(fs: &SimFs) -> Result<Store, metrics::OpenError> {
-    let opts = StoreOptions {
-        metrics: metrics::DbOptions {
-            fs: Arc::new(fs.clone()) as Arc<dyn Fs>,
-            wal: WalOptions {
-                commit_thread: false,
-                segment_bytes: 4096,
-                ..WalOptions::default()
-            },
-            block_range_ms: 60_000,
-            background: false,
-            lock: false,
-            ..metrics::DbOptions::default()
-        },
-        logs: logs::DbOptions {
-            background: false,
-            ..logs::DbOptions::default()
-        },
-    };
+    let mut opts = StoreOptions::without_threads(Arc::new(fs.clone()));
+    opts.metrics.wal.segment_bytes = 4096;
+    opts.metrics.block_range_ms = 60_000;
     Store::open(Path::new("/s"), opts)
 }
 
@@ -246,23 +230,7 @@ fn power_cuts_lose_nothing_of_any_store() {
 
 #[test]
 fn a_store_without_work_does_not_keep_the_log_of_another() {
-    let opts = StoreOptions {
-        metrics: metrics::DbOptions {
-            fs: Arc::new(SimFs::new()) as Arc<dyn Fs>,
-            wal: WalOptions {
-                commit_thread: false,
-                ..WalOptions::default()
-            },
-            background: false,
-            lock: false,
-            ..metrics::DbOptions::default()
-        },
-        logs: logs::DbOptions {
-            background: false,
-            ..logs::DbOptions::default()
-        },
-    };
-    let s = Store::open(Path::new("/s"), opts).expect("opens");
+    let s = Store::in_memory();
     let mut noise = Rng::new(1);
     for round in 0..24i64 {
         let mut b = PushBatch::new();

@@ -95,13 +95,27 @@ impl Call {
     }
 }
 
+/// A request that has been read, for whoever turns it into what its handlers see.
+pub(super) struct Received {
+    /// The server.
+    pub(super) api: Arc<Api>,
+    /// Parameters of form and URL.
+    pub(super) params: Params,
+    /// The variable part of the path.
+    pub(super) path: String,
+    /// All headers.
+    pub(super) headers: HeaderMap,
+    /// How the client wants the answer.
+    pub(super) coding: Coding,
+}
+
 /// A route for GET.
 pub(crate) fn get<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
-    route(MethodFilter::GET, handler)
+    call(MethodFilter::GET, handler)
 }
 
 /// A route for GET and POST with a form.
@@ -110,7 +124,7 @@ where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
-    route(MethodFilter::GET.or(MethodFilter::POST), handler)
+    call(MethodFilter::GET.or(MethodFilter::POST), handler)
 }
 
 /// A route for POST and PUT.
@@ -119,13 +133,36 @@ where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
-    route(MethodFilter::POST.or(MethodFilter::PUT), handler)
+    call(MethodFilter::POST.or(MethodFilter::PUT), handler)
 }
 
-fn route<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<Api>>
+fn call<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<Api>>
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
+{
+    route(methods, move |r: Received| {
+        let coding = r.coding;
+        let answer = handler(Call {
+            api: r.api,
+            params: r.params,
+            path: r.path,
+        });
+        async move {
+            match answer.await {
+                Ok(reply) => respond(reply, coding),
+                Err(e) => e.into_response(),
+            }
+        }
+    })
+}
+
+/// A route whose parameters are read before `answer` sees the request; one that cannot be read is
+/// refused here.
+pub(super) fn route<F, Fut>(methods: MethodFilter, answer: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(Received) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
 {
     on(
         methods,
@@ -138,16 +175,14 @@ where
                 Ok(p) => p,
                 Err(refusal) => return refusal,
             };
-            let coding = Coding::accepted(&parts.headers);
-            let call = Call {
+            answer(Received {
                 api,
                 params,
                 path: path.map_or(String::new(), |Path(p)| p),
-            };
-            match handler(call).await {
-                Ok(reply) => respond(reply, coding),
-                Err(e) => e.into_response(),
-            }
+                coding: Coding::accepted(&parts.headers),
+                headers: parts.headers,
+            })
+            .await
         },
     )
 }

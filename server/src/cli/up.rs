@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::flags::{self, Values};
 use super::{complain, loki, personality, prometheus};
 use crate::config::loki::load as load_loki;
-use crate::lifecycle::{self, ConfigSource, Exit};
+use crate::lifecycle::{self, ConfigSource, Exit, Familiar};
 
 /// Configuration of a server that nobody has configured: it watches itself.
 fn built_in(listen: &str) -> String {
@@ -21,7 +21,7 @@ const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
     start page          {url}/\n  \
     metrics API         {url}/api/v1/query?query=up\n  \
     remote write        {url}/api/v1/write\n  \
-    log push, queries   {url}/loki/api/v1/push\n  \
+    log push, queries   {loki}/loki/api/v1/push\n  \
     own metrics         {url}/metrics\n  \
     health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
 
@@ -71,6 +71,10 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
                 plan.loki = load_loki(&file, false).map_err(|e| e.to_string())?;
                 loki::warn(&plan.loki);
             }
+            plan.familiar = vec![Familiar {
+                what: "loki",
+                address: format!("127.0.0.1:{}", plan.loki.listen_port),
+            }];
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)
         });

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::oauth2::Tokens;
+use super::server_name;
 use crate::config::prometheus::{HttpClientConfig, ProxyConfig, TlsConfig, TlsVersion};
 
 /// Why a client cannot be built or used.
@@ -66,7 +67,12 @@ pub(crate) fn build(
         b = b.http1_only();
     }
     b = proxy(b, &config.proxy)?;
-    b = tls(b, &config.tls_config)?;
+    let t = &config.tls_config;
+    b = if t.server_name.is_empty() || t.insecure_skip_verify {
+        tls(b, t)?
+    } else {
+        b.tls_backend_preconfigured(server_name::client_config(t, config.enable_http2)?)
+    };
     b.build().map_err(|e| ClientError::Options(e.to_string()))
 }
 

@@ -12,16 +12,13 @@
 //! Read next: `listener.rs`, `guard.rs`, `body.rs`.
 
 pub(crate) mod body;
-#[allow(
-    dead_code,
-    reason = "scraping, discovery and notification make the requests"
-)]
 pub(crate) mod client;
 mod compress;
 mod guard;
 mod listener;
 mod oauth2;
 mod params;
+mod server_name;
 pub(crate) mod sigv4;
 mod stream;
 mod tls;

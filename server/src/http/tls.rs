@@ -7,8 +7,9 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+pub(super) use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{PrivateKeyDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::config::prometheus::TlsVersion;
@@ -22,13 +23,32 @@ fn pem(inline: &str, file: &str, what: &str) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|e| format!("{what} {file}: {e}"))
 }
 
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a PEM text.
+///
+/// # Errors
+/// Says `what` is not such a text, or has none.
+pub(super) fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = read.map_err(|e| format!("{what}: {e}"))?;
     if certificates.is_empty() {
         return Err(format!("{what}: no certificate found"));
     }
     Ok(certificates)
+}
+
+/// The protocol versions between two bounds that are still spoken.
+pub(super) fn versions(
+    min: Option<TlsVersion>,
+    max: Option<TlsVersion>,
+) -> Vec<&'static rustls::SupportedProtocolVersion> {
+    [
+        (TlsVersion::Tls12, &rustls::version::TLS12),
+        (TlsVersion::Tls13, &rustls::version::TLS13),
+    ]
+    .into_iter()
+    .filter(|(v, _)| min.is_none_or(|m| *v >= m) && max.is_none_or(|m| *v <= m))
+    .map(|(_, v)| v)
+    .collect()
 }
 
 /// The settings of the listener.
@@ -39,17 +59,9 @@ pub(super) fn server_config(c: &TlsServerConfig, http2: bool) -> Result<ServerCo
     let chain = certificates(&pem(&c.cert, &c.cert_file, "cert_file")?, "certificate")?;
     let key = pem(c.key.expose(), &c.key_file, "key_file")?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| format!("private key: {e}"))?;
-    let versions: Vec<&'static rustls::SupportedProtocolVersion> = [
-        (TlsVersion::Tls12, &rustls::version::TLS12),
-        (TlsVersion::Tls13, &rustls::version::TLS13),
-    ]
-    .into_iter()
-    .filter(|(v, _)| c.min_version.is_none_or(|m| *v >= m) && c.max_version.is_none_or(|m| *v <= m))
-    .map(|(_, v)| v)
-    .collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions)
+        .with_protocol_versions(&versions(c.min_version, c.max_version))
         .map_err(|e| format!("min_version, max_version: {e}"))?;
     let auth = c.client_auth()?;
     let builder = if auth == ClientAuth::None {

@@ -18,7 +18,7 @@ mod signals;
 mod store;
 mod tasks;
 
-pub(crate) use plan::{ConfigSource, Plan, StorageOptions, WalSync};
+pub(crate) use plan::{ConfigSource, Familiar, Plan, StorageOptions, WalSync};
 pub(crate) use run::run;
 
 /// How the process ends.

@@ -84,6 +84,15 @@ pub(crate) struct StorageOptions {
     pub(crate) limits: SeriesLimits,
 }
 
+/// An address where users of another tool of the family expect it.
+#[derive(Debug, Clone)]
+pub(crate) struct Familiar {
+    /// The tool.
+    pub(crate) what: &'static str,
+    /// `host:port`.
+    pub(crate) address: String,
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -91,6 +100,9 @@ pub(crate) struct Plan {
     pub(crate) config: ConfigSource,
     /// Addresses to listen on.
     pub(crate) listen: Vec<String>,
+    /// Ports that other tools of the family have by default: whoever has one keeps it, since every
+    /// path also answers on the main addresses. Ours under `{what}` in [`Self::announce`].
+    pub(crate) familiar: Vec<Familiar>,
     /// The web configuration file.
     pub(crate) web_config: Option<PathBuf>,
     /// Settings of the listener.

@@ -49,6 +49,7 @@ struct Prepared {
     reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     quit: watch::Receiver<bool>,
     addresses: Vec<SocketAddr>,
+    familiar: Vec<(&'static str, SocketAddr)>,
 }
 
 async fn prepare(plan: &Plan) -> Result<Prepared, String> {
@@ -67,6 +68,23 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
             .map_err(|e| format!("listen on {address}: {e}"))?;
         addresses.push(socket.local_addr().map_err(|e| e.to_string())?);
         sockets.push(socket);
+    }
+    let mut shown = Vec::new();
+    for f in &plan.familiar {
+        let bound = bind(&f.address).await;
+        match bound.and_then(|s| Ok((s.local_addr()?, s))) {
+            Ok((address, socket)) => {
+                addresses.push(address);
+                sockets.push(socket);
+                shown.push((f.what, address));
+            }
+            Err(e) => tracing::warn!(
+                address = %f.address,
+                error = %e,
+                "the usual address of {} is not to be had; its paths answer on the main address",
+                f.what
+            ),
+        }
     }
     let (reload_queue, reloads) = mpsc::channel(1);
     let (quit_sender, quit) = watch::channel(false);
@@ -96,6 +114,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         reloads,
         quit,
         addresses,
+        familiar: shown,
     })
 }
 
@@ -133,6 +152,7 @@ async fn serve(plan: Plan) -> Exit {
         reloads,
         mut quit,
         addresses,
+        familiar,
     } = prepared;
     let (http, tasks) = (Tasks::new(), Tasks::new());
     for (socket, address) in sockets.into_iter().zip(&addresses) {
@@ -217,7 +237,7 @@ async fn serve(plan: Plan) -> Exit {
         sd_notify::NotifyState::Status("ready"),
     ]);
     tracing::info!("server is ready to receive web requests");
-    announce(&plan, &addresses);
+    announce(&plan, &addresses, &familiar);
     let reason = run_until_stopped(&api, &mut signals, &mut quit).await;
     tracing::info!(reason, "stopping");
     tell_manager(&[sd_notify::NotifyState::Stopping]);
@@ -322,14 +342,25 @@ fn tell_manager(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-fn announce(plan: &Plan, addresses: &[SocketAddr]) {
+/// Prints where we are: `{url}` is the main address, `{loki}` that of a tool, which is the main one
+/// where it could not be had.
+fn announce(plan: &Plan, addresses: &[SocketAddr], familiar: &[(&'static str, SocketAddr)]) {
     let (Some(text), Some(address)) = (&plan.announce, addresses.first()) else {
         return;
     };
-    let shown = if address.ip().is_unspecified() {
-        format!("http://127.0.0.1:{}", address.port())
-    } else {
-        format!("http://{address}")
+    let shown = |address: &SocketAddr| {
+        let host = if address.ip().is_unspecified() {
+            format!("127.0.0.1:{}", address.port())
+        } else {
+            address.to_string()
+        };
+        format!("http://{host}{}", plan.options.route_prefix)
     };
-    crate::cli::print(&text.replace("{url}", &format!("{shown}{}", plan.options.route_prefix)));
+    let mut text = text.replace("{url}", &shown(address));
+    for wanted in &plan.familiar {
+        let at = familiar.iter().find(|(what, _)| *what == wanted.what);
+        let at = at.map_or(address, |(_, a)| a);
+        text = text.replace(&format!("{{{}}}", wanted.what), &shown(at));
+    }
+    crate::cli::print(&text);
 }

@@ -15,6 +15,8 @@ macro_rules! numbers {
         #[derive(Debug, Default)]
         pub(super) struct Numbers {
             $($(#[$m])* pub(super) $field: AtomicU64,)*
+            /// Updates from discovery; they are shown with the name of their reader.
+            pub(super) updates: AtomicU64,
         }
 
         impl Numbers {
@@ -53,8 +55,6 @@ numbers! {
     out_of_bounds "prometheus_target_scrapes_sample_out_of_bounds_total" "Total number of samples rejected due to timestamp falling outside of the time bounds.";
     /// Exemplars older than what is stored.
     exemplar_out_of_order "prometheus_target_scrapes_exemplar_out_of_order_total" "Total number of exemplar rejected due to not being out of the expected order.";
-    /// Updates from discovery.
-    updates "prometheus_target_scrape_pool_updates_received_total" "Total number of target group updates received from service discovery.";
 }
 
 impl Numbers {
@@ -93,7 +93,30 @@ impl std::fmt::Debug for Board {
 
 impl Collector for Board {
     fn collect(&self, out: &mut Vec<Family>) {
-        self.0.numbers().families(out);
+        let numbers = self.0.numbers();
+        numbers.families(out);
+        // An update is handed on when it arrives: the two numbers are one.
+        for (name, help) in [
+            (
+                "prometheus_sd_received_updates_total",
+                "Total number of update events received from the SD providers.",
+            ),
+            (
+                "prometheus_sd_updates_total",
+                "Total number of update events sent to the SD consumers.",
+            ),
+        ] {
+            out.push(Family {
+                name: name.to_owned(),
+                help,
+                kind: Kind::Counter,
+                samples: vec![Sample {
+                    suffix: Suffix::None,
+                    labels: vec![("name", "scrape".to_owned())],
+                    value: numbers.updates.load(Relaxed) as f64,
+                }],
+            });
+        }
         let pools = self.0.pools();
         let mut gauge = |name: &str,
                          help: &'static str,

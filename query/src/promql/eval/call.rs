@@ -131,15 +131,26 @@ impl Context<'_> {
             seen.or(&item.steps.present());
             Ok(())
         })?;
+        self.where_nothing_was(&seen, c, grid, false)
+    }
+
+    /// One series, 1 at the steps that `seen` leaves open; none when it leaves none.
+    pub(super) fn where_nothing_was(
+        &self,
+        seen: &super::series::Mask,
+        c: &CallNode,
+        grid: &Grid,
+        drop_name: bool,
+    ) -> EResult<Vec<Series>> {
         let mut steps = Steps::constant(1.0, grid.n);
-        steps.mask.and_not(&seen);
+        steps.mask.and_not(seen);
         if !steps.any() {
             return Ok(Vec::new());
         }
         self.charge(steps.weight())?;
         Ok(vec![Series {
             labels: c.absent_labels.clone(),
-            drop_name: false,
+            drop_name,
             steps,
         }])
     }

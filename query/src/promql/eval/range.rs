@@ -444,17 +444,7 @@ impl Context<'_> {
             seen.or(&item.steps.present());
             Ok(())
         })?;
-        let mut steps = Steps::constant(1.0, grid.n);
-        steps.mask.and_not(&seen);
-        if !steps.any() {
-            return Ok(Vec::new());
-        }
-        self.charge(steps.weight())?;
-        Ok(vec![Series {
-            labels: c.absent_labels.clone(),
-            drop_name: true,
-            steps,
-        }])
+        self.where_nothing_was(&seen, c, grid, true)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::model::{CounterResetHint, FloatHistogram, HistogramSample};
 
-use super::rate::RateKind;
+use super::rate::{RateKind, add_noted};
 use super::window::{Env, Window};
 use crate::promql::eval::series::Point;
 use crate::promql::histogram::{self as hist, IncompatibleSchemas};
@@ -204,7 +204,7 @@ fn histograms(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
     if kind.counter
         && let Some(correction) = reset_correction(w, env, (first, last), &left, &right)?
     {
-        add(&mut h, &correction, env)?;
+        add_noted(&mut h, &correction, env)?;
     }
     if kind.per_second {
         hist::div(&mut h, w.range_seconds());
@@ -212,21 +212,6 @@ fn histograms(kind: RateKind, w: &Window<'_>, env: &Env<'_>) -> Option<Point> {
     h.hint = CounterResetHint::Gauge;
     hist::compact(&mut h);
     Some(Point::Hist(Arc::new(h)))
-}
-
-fn add(h: &mut FloatHistogram, other: &FloatHistogram, env: &Env<'_>) -> Option<()> {
-    match hist::add(h, other) {
-        Ok(done) => {
-            if done.bounds_reconciled {
-                env.note(|a, _, s| a.bounds_reconciled("addition", s));
-            }
-            Some(())
-        }
-        Err(_) => {
-            env.note(|a, m, s| a.mixed_schemas(m, s));
-            None
-        }
-    }
 }
 
 /// Sum of what was lost in resets between the borders. The outer `None` stops the evaluation.
@@ -257,7 +242,7 @@ fn reset_correction(
         if hist::detect_reset(h, before) {
             match &mut correction {
                 None => correction = Some(before.clone()),
-                Some(c) => add(c, before, env)?,
+                Some(c) => add_noted(c, before, env)?,
             }
         }
         before = h;

@@ -226,7 +226,13 @@ fn float_resets(w: &Window<'_>, env: &Env<'_>) -> f64 {
     sum
 }
 
-fn add_noted(h: &mut FloatHistogram, other: &FloatHistogram, env: &Env<'_>) -> Option<()> {
+/// Adds a histogram; what the addition has to say becomes an annotation, and `None` when the two
+/// cannot be added.
+pub(super) fn add_noted(
+    h: &mut FloatHistogram,
+    other: &FloatHistogram,
+    env: &Env<'_>,
+) -> Option<()> {
     match hist::add(h, other) {
         Ok(done) => {
             if done.bounds_reconciled {

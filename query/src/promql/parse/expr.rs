@@ -331,16 +331,12 @@ impl Parser<'_> {
     fn grouping_labels(&mut self) -> PResult<Vec<String>> {
         const CONTEXT: &str = "grouping opts";
         self.expect(Tok::LeftParen, CONTEXT, "\"(\"")?;
-        let mut labels = Vec::new();
-        loop {
-            if self.accept(Tok::RightParen).is_some() {
-                return Ok(labels);
-            }
-            labels.push(self.grouping_label()?);
-            if self.accept(Tok::Comma).is_none() && self.peek().tok != Tok::RightParen {
-                return Err(self.unexpected(CONTEXT, "\",\" or \")\""));
-            }
-        }
+        self.list_until(
+            Tok::RightParen,
+            CONTEXT,
+            "\",\" or \")\"",
+            Self::grouping_label,
+        )
     }
 
     fn grouping_label(&mut self) -> PResult<String> {

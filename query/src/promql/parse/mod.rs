@@ -233,6 +233,27 @@ impl<'a> Parser<'a> {
             .ok_or_else(|| self.unexpected(context, expected))
     }
 
+    /// Items with commas between them and perhaps one behind, up to `close`; the opening bracket has
+    /// been read.
+    fn list_until<T>(
+        &mut self,
+        close: Tok,
+        context: &str,
+        expected: &str,
+        mut item: impl FnMut(&mut Self) -> PResult<T>,
+    ) -> PResult<Vec<T>> {
+        let mut out = Vec::new();
+        loop {
+            if self.accept(close).is_some() {
+                return Ok(out);
+            }
+            out.push(item(self)?);
+            if self.accept(Tok::Comma).is_none() && self.peek().tok != close {
+                return Err(self.unexpected(context, expected));
+            }
+        }
+    }
+
     fn expect_end(&self) -> PResult<()> {
         if self.peek().tok == Tok::Eof {
             Ok(())

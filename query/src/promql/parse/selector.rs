@@ -64,16 +64,7 @@ impl Parser<'_> {
     }
 
     fn matchers(&mut self) -> PResult<Vec<Matcher>> {
-        let mut out = Vec::new();
-        loop {
-            if self.accept(Tok::RightBrace).is_some() {
-                return Ok(out);
-            }
-            out.push(self.matcher()?);
-            if self.accept(Tok::Comma).is_none() && self.peek().tok != Tok::RightBrace {
-                return Err(self.unexpected(CONTEXT, "\",\" or \"}\""));
-            }
-        }
+        self.list_until(Tok::RightBrace, CONTEXT, "\",\" or \"}\"", Self::matcher)
     }
 
     fn matcher(&mut self) -> PResult<Matcher> {

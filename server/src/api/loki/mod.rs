@@ -25,17 +25,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter, get as axum_get, on, post as axum_post};
+use axum::routing::{MethodFilter, MethodRouter, get as axum_get, post as axum_post};
 use engine::model::TenantId;
 use engine::store::Store;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, StatusCode};
 
 use super::Api;
-use super::call::finish;
+use super::call::{self, Received, finish};
 use super::encode::to_vec;
 use crate::config::loki::TenantLimits;
 use crate::http::{ChunkSource, Coding, Params, plain};
@@ -109,6 +107,19 @@ struct Ask {
 }
 
 impl Ask {
+    fn new(r: Received) -> Result<Self, Fault> {
+        let store = store_of(&r.api)?;
+        let tenant = reader(&r.api, &store, &r.headers)?;
+        Ok(Self {
+            store,
+            params: r.params,
+            path: r.path,
+            headers: r.headers,
+            tenant,
+            api: r.api,
+        })
+    }
+
     fn limits(&self) -> &TenantLimits {
         self.api.logs.limits(&self.tenant.name)
     }
@@ -207,30 +218,11 @@ where
     F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
-    on(
-        methods,
-        move |State(api): State<Arc<Api>>, path: Option<Path<String>>, request: Request<Body>| async move {
-            let (parts, body) = request.into_parts();
-            let timeout = api.options.read_timeout;
-            let params =
-                Params::read(&parts.method, &parts.uri, &parts.headers, body, timeout).await;
-            let params = match params {
-                Ok(p) => p,
-                Err(refusal) => return refusal,
-            };
-            let coding = Coding::accepted(&parts.headers);
-            let ask = store_of(&api).and_then(|store| {
-                let tenant = reader(&api, &store, &parts.headers)?;
-                Ok(Ask {
-                    store,
-                    params,
-                    path: path.map_or(String::new(), |Path(p)| p),
-                    headers: parts.headers,
-                    tenant,
-                    api,
-                })
-            });
-            let said = match ask {
+    call::route(methods, move |r: Received| {
+        let handler = handler.clone();
+        async move {
+            let coding = r.coding;
+            let said = match Ask::new(r) {
                 Ok(ask) => handler(ask).await,
                 Err(e) => Err(e),
             };
@@ -238,8 +230,8 @@ where
                 Ok(said) => respond(said, coding),
                 Err(e) => e.into_response(),
             }
-        },
-    )
+        }
+    })
 }
 
 fn respond(said: Said, coding: Coding) -> Response {
