@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -12,7 +12,7 @@ use engine::metrics::SelectError;
 use engine::model::{Column, Labels, Matcher, StringMatcher as _};
 use query::promql::{Engine, EngineOptions, ParseOptions, QueryOptions, parse};
 use query::regex::LabelRegex;
-use query::source::{SelectHints, SeriesSet, Source};
+use query::source::{SelectHints, SeriesReader, SeriesSet, Source};
 
 const STEP_MS: i64 = 15_000;
 const SAMPLES: usize = 960;
@@ -81,12 +81,22 @@ impl SeriesSet for Found {
         &self.all[self.which[i]].0
     }
 
-    fn scan(
-        &self,
-        range: Range<usize>,
+    fn order(&self) -> Vec<u32> {
+        self.order.iter().map(|i| *i as u32).collect()
+    }
+
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(self)
+    }
+}
+
+impl SeriesReader for &Found {
+    fn read(
+        &mut self,
+        series: &[u32],
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        for i in self.order.iter().copied().filter(|i| range.contains(i)) {
+        for i in series.iter().map(|i| *i as usize) {
             let (_, g, values) = &self.all[self.which[i]];
             let column = Column {
                 ts: &self.ts[*g],

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use engine::model::{CounterResetHint, FloatHistogram, Labels, Span, stale_nan};
 use libfuzzer_sys::fuzz_target;
-use query::promql::{Engine, EngineOptions, ParseOptions, QueryOptions, Value, parse};
+use query::promql::{Engine, EngineOptions, Parallelism, ParseOptions, QueryOptions, Value, parse};
 use source::{MemorySource, Point, PointValue};
 
 /// Samples a query may hold: enough for every honest query of the data below.
@@ -92,6 +92,11 @@ fuzz_target!(|data: &[u8]| {
             delayed_name_removal: flags & 1 != 0,
             use_start_timestamps: flags & 2 != 0,
             type_and_unit_labels: flags & 4 != 0,
+            parallelism: if flags & 8 == 0 {
+                Parallelism::default()
+            } else {
+                Parallelism::always()
+            },
             ..EngineOptions::default()
         },
     };

@@ -3,6 +3,7 @@
 //! Owns: PromQL, LogQL, the Go regular-expression dialect, Go templates, execution budgets.
 //! Knows nothing of: I/O, JSON encoding of answers, the clock (evaluation time is an argument).
 
+pub mod exec;
 pub mod logql;
 pub mod promql;
 pub mod regex;

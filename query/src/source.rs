@@ -1,9 +1,9 @@
 //! Where queries read from: the one door between the languages and a store.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use engine::metrics::{Db, SelectError, Selection};
+use engine::metrics::{Db, Reader, SelectError, Selection};
 use engine::model::{
     Column, CounterResetHint, FloatHistogram, HistogramSample, Labels, Matcher, TenantId, is_stale,
 };
@@ -47,15 +47,24 @@ pub trait SeriesSet: Send + Sync {
     }
     /// Labels of series `i`; ascending in `i` where the select asked for order.
     fn labels(&self, i: usize) -> &Labels;
-    /// Hands the columns of the series in `range` to `visit` with their index, each exactly once,
-    /// series with shared timestamps next to each other, in no other particular order.
-    /// Callable from several threads for disjoint ranges.
+    /// The series in the order in which they are best read: those with shared timestamps next to
+    /// each other, those with histograms last and in label order.
+    fn order(&self) -> Vec<u32> {
+        (0..self.len() as u32).collect()
+    }
+    /// A reader for one thread; several may be at work at a time.
+    fn reader(&self) -> Box<dyn SeriesReader + '_>;
+}
+
+/// Reads the series of a set.
+pub trait SeriesReader {
+    /// Hands the columns of `series` to `visit` with their index, in this order, until it breaks.
     ///
     /// # Errors
     /// See [`SelectError`].
-    fn scan(
-        &self,
-        range: Range<usize>,
+    fn read(
+        &mut self,
+        series: &[u32],
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError>;
 }
@@ -92,13 +101,33 @@ impl SeriesSet for Selection {
     fn labels(&self, i: usize) -> &Labels {
         Selection::labels(self, i)
     }
-    fn scan(
-        &self,
-        range: Range<usize>,
+    fn order(&self) -> Vec<u32> {
+        self.scan_order(0..Selection::len(self))
+    }
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(Hinted {
+            reader: Selection::reader(self, true),
+            min_t: self.min_t(),
+            hinted: Vec::new(),
+        })
+    }
+}
+
+/// A reader that settles the counter reset hints of histograms.
+struct Hinted<'a> {
+    reader: Reader<'a>,
+    min_t: i64,
+    hinted: Vec<HistogramSample>,
+}
+
+impl SeriesReader for Hinted<'_> {
+    fn read(
+        &mut self,
+        series: &[u32],
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        let mut hinted: Vec<HistogramSample> = Vec::new();
-        Selection::scan_with_context(self, range, &mut |i, c| {
+        let (hinted, min_t) = (&mut self.hinted, self.min_t);
+        let done = self.reader.read(series, &mut |i, c| {
             if c.histograms.is_empty() {
                 return visit(i, c);
             }
@@ -115,7 +144,7 @@ impl SeriesSet for Selection {
                 }
                 hinted.push(sample);
             }
-            let first = hinted.partition_point(|h| h.t < self.min_t());
+            let first = hinted.partition_point(|h| h.t < min_t);
             visit(
                 i,
                 Column {
@@ -123,7 +152,8 @@ impl SeriesSet for Selection {
                     ..c
                 },
             )
-        })
+        });
+        done.map(drop)
     }
 }
 

@@ -20,8 +20,8 @@ use engine::model::{FloatHistogram, Labels, is_stale};
 use query::promql::ast::Expr;
 use query::promql::parse::SequenceValue;
 use query::promql::{
-    Answer, Engine, EngineOptions, Level, MatrixSeries, ParseOptions, QueryError, QueryOptions,
-    SampleValue, Value, histogram,
+    Answer, Engine, EngineOptions, Level, MatrixSeries, Parallelism, ParseOptions, QueryError,
+    QueryOptions, SampleValue, Value, histogram,
 };
 
 use script::{Command, Eval, Expected, Text};
@@ -36,7 +36,7 @@ fn corpus() -> Option<PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
-fn engine() -> Engine {
+fn engine(parallelism: Parallelism) -> Engine {
     Engine {
         options: EngineOptions {
             parse: ParseOptions::all(),
@@ -47,6 +47,7 @@ fn engine() -> Engine {
             delayed_name_removal: true,
             use_start_timestamps: true,
             type_and_unit_labels: false,
+            parallelism,
         },
     }
 }
@@ -75,7 +76,13 @@ fn upstream_corpus() {
             continue;
         }
         let text = std::fs::read_to_string(&f).unwrap();
-        let (p, errors) = run_file(&text);
+        let (p, mut errors) = run_file(&text, Parallelism::default());
+        // Threads change nothing.
+        let (q, more) = run_file(&text, Parallelism::always());
+        if q != p {
+            errors.push(format!(" {q} passed with several threads, {p} with one"));
+        }
+        errors.extend(more);
         for e in &errors {
             println!("{name}:{e}");
         }
@@ -87,9 +94,9 @@ fn upstream_corpus() {
     assert_eq!(failed, 0);
 }
 
-fn run_file(text: &str) -> (usize, Vec<String>) {
+fn run_file(text: &str, parallelism: Parallelism) -> (usize, Vec<String>) {
     let (commands, syntax) = script::parse_file(text);
-    let engine = engine();
+    let engine = engine(parallelism);
     let mut source = MemorySource::default();
     let (mut passed, mut errors) = (0, Vec::new());
     for c in commands {

@@ -16,8 +16,8 @@ use engine::model::{CounterResetHint, FloatHistogram, Labels, Span, stale_nan};
 use query::promql::ast::ValueType;
 use query::promql::functions::FUNCTIONS;
 use query::promql::{
-    Engine, EngineOptions, ParseOptions, QueryError, QueryOptions, SampleValue, Value, histogram,
-    parse,
+    Engine, EngineOptions, Parallelism, ParseOptions, QueryError, QueryOptions, SampleValue, Value,
+    histogram, parse,
 };
 
 use source::{MemorySource, Point, PointValue};
@@ -376,6 +376,11 @@ fn range_queries_agree_with_instant_queries() {
             options: EngineOptions {
                 parse: ParseOptions::all(),
                 delayed_name_removal: case % 2 == 1,
+                parallelism: if case % 4 < 2 {
+                    Parallelism::default()
+                } else {
+                    Parallelism::always()
+                },
                 ..EngineOptions::default()
             },
         };

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use engine::model::{FloatHistogram, Labels};
 use query::promql::ast::{self, AggOp, Expr};
 use query::promql::{
-    Engine, EngineOptions, ParseOptions, QueryError, QueryOptions, SampleValue, StepStats, Value,
-    histogram, parse,
+    Engine, EngineOptions, Parallelism, ParseOptions, QueryError, QueryOptions, SampleValue,
+    StepStats, Value, histogram, parse,
 };
 
 use promql_oracle::generate::{Coverage, Generator, Rng, cover, data, required};
@@ -269,6 +269,12 @@ fn compare(
     let engine = Engine {
         options: EngineOptions {
             parse: ParseOptions::all(),
+            // Threads change nothing.
+            parallelism: if text.len().is_multiple_of(2) {
+                Parallelism::default()
+            } else {
+                Parallelism::always()
+            },
             ..EngineOptions::default()
         },
     };

@@ -25,7 +25,7 @@ pub use block::{BlockMeta, BlockStats};
 pub use db::{Db, DbStats, real_fs};
 pub use open::{OpenError, Opening, Recovery};
 pub use options::DbOptions;
-pub use select::Selection;
+pub use select::{Reader, Selection};
 pub use stored::StoredColumn;
 pub use transfer::{TransferError, Transferred};
 

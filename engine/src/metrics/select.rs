@@ -243,20 +243,8 @@ impl Selection {
         range: Range<usize>,
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        self.scan_columns(range, false, visit)
-    }
-
-    /// As [`Self::scan`], but a histogram before [`Self::min_t`] may come first in a column: the
-    /// neighbour that tells whether the first one in range continues it.
-    ///
-    /// # Errors
-    /// See [`SelectError`].
-    pub fn scan_with_context(
-        &self,
-        range: Range<usize>,
-        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
-    ) -> Result<(), SelectError> {
-        self.scan_columns(range, true, visit)
+        let order = self.scan_order(range);
+        self.reader(false).read(&order, visit).map(drop)
     }
 
     /// Start of the asked range, ms.
@@ -265,84 +253,43 @@ impl Selection {
         self.min_t
     }
 
-    fn scan_columns(
-        &self,
-        range: Range<usize>,
-        context: bool,
-        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
-    ) -> Result<(), SelectError> {
-        let mut histograms: Vec<HistogramSample> = Vec::new();
-        let mut start_ts: Vec<i64> = Vec::new();
-        self.scan_all(range, context, &mut |i, p| {
-            histograms.clear();
-            histograms.extend(p.histograms.iter().map(|h| HistogramSample {
-                t: h.t,
-                start_t: h.start_t,
-                h: Arc::new(h.h.to_float()),
-            }));
-            start_ts.clear();
-            if !p.starts.is_empty() {
-                start_ts.extend(p.ts.iter().map(|t| start_at(p.starts, *t)));
-            }
-            let column = Column {
-                ts: p.ts,
-                values: p.values,
-                start_ts: &start_ts,
-                histograms: &histograms,
-            };
-            visit(i, column)
-        })
-    }
-
     pub(super) fn scan_points(
         &self,
         range: Range<usize>,
         visit: &mut dyn FnMut(usize, SeriesPoints<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        self.scan_all(range, false, visit)
+        let order = self.scan_order(range);
+        let mut scan = Scan::new(self, false);
+        scan.read_all(&order, visit).map(drop)
     }
 
-    fn scan_all(
-        &self,
-        range: Range<usize>,
-        context: bool,
-        visit: &mut dyn FnMut(usize, SeriesPoints<'_>) -> ControlFlow<()>,
-    ) -> Result<(), SelectError> {
+    /// The series of `range` as scans hand them out: those with shared timestamps together, those
+    /// with histograms last and in label order, since warnings name the series that was met when
+    /// something did not fit.
+    #[must_use]
+    pub fn scan_order(&self, range: Range<usize>) -> Vec<u32> {
         let mut order: Vec<u32> = range.map(|i| i as u32).collect();
-        let no_side = self.head.as_ref().is_none_or(|h| h.no_side_data());
         if self.floats_only() {
             order.sort_by_key(|i| self.group_key(*i as usize));
-        } else {
-            // Histograms come last and in label order: warnings name the series that was met when
-            // something did not fit.
-            let has = |i: &u32| self.has_histograms(*i as usize);
-            let (hists, mut floats): (Vec<u32>, Vec<u32>) = order.iter().partition(|i| has(i));
-            floats.sort_by_key(|i| self.group_key(*i as usize));
-            floats.extend(hists);
-            order = floats;
+            return order;
         }
-        let mut sc = Scan {
-            no_side,
-            context,
-            ..Scan::empty(self)
-        };
-        let head_group = |i: u32| self.entries[i as usize].head.as_ref().map(|h| h.place.0);
-        for run in order.chunk_by(|a, b| head_group(*a) == head_group(*b)) {
-            sc.begin(head_group(run[0]), run)?;
-            for (k, i) in run.iter().enumerate() {
-                sc.read(*i as usize, k)?;
-                let points = SeriesPoints {
-                    ts: &sc.ts,
-                    values: &sc.values,
-                    histograms: &sc.histograms,
-                    starts: &sc.starts,
-                };
-                if visit(*i as usize, points).is_break() {
-                    return Ok(());
-                }
-            }
+        let has = |i: &u32| self.has_histograms(*i as usize);
+        let (hists, mut floats): (Vec<u32>, Vec<u32>) = order.iter().partition(|i| has(i));
+        floats.sort_by_key(|i| self.group_key(*i as usize));
+        floats.extend(hists);
+        floats
+    }
+
+    /// A reader of single series, for one thread of several. With `context` a histogram before
+    /// [`Self::min_t`] may come first in a column: the neighbour that tells whether the first one
+    /// in range continues it. What series share is decoded once per reader.
+    #[must_use]
+    pub fn reader(&self, context: bool) -> Reader<'_> {
+        Reader {
+            scan: Scan::new(self, context),
+            histograms: Vec::new(),
+            start_ts: Vec::new(),
         }
-        Ok(())
     }
 
     fn has_histograms(&self, i: usize) -> bool {
@@ -400,6 +347,47 @@ struct Part {
     values: usize,
 }
 
+/// Reads series of a [`Selection`] for one thread.
+pub struct Reader<'a> {
+    scan: Scan<'a>,
+    histograms: Vec<HistogramSample>,
+    start_ts: Vec<i64>,
+}
+
+impl Reader<'_> {
+    /// Decodes `series`, best in the order of [`Selection::scan_order`], and hands their columns to
+    /// `visit`, which stops with `Break`. True when all were handed out.
+    ///
+    /// # Errors
+    /// See [`SelectError`].
+    pub fn read(
+        &mut self,
+        series: &[u32],
+        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, SelectError> {
+        let (histograms, start_ts) = (&mut self.histograms, &mut self.start_ts);
+        self.scan.read_all(series, &mut |i, p| {
+            histograms.clear();
+            histograms.extend(p.histograms.iter().map(|h| HistogramSample {
+                t: h.t,
+                start_t: h.start_t,
+                h: Arc::new(h.h.to_float()),
+            }));
+            start_ts.clear();
+            if !p.starts.is_empty() {
+                start_ts.extend(p.ts.iter().map(|t| start_at(p.starts, *t)));
+            }
+            let column = Column {
+                ts: p.ts,
+                values: p.values,
+                start_ts,
+                histograms,
+            };
+            visit(i, column)
+        })
+    }
+}
+
 type PartKey = SmallVec<[(usize, usize, usize); 3]>;
 
 /// State of one scan.
@@ -425,11 +413,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn empty(sel: &'a Selection) -> Self {
+    fn new(sel: &'a Selection, context: bool) -> Self {
         Self {
             sel,
-            no_side: false,
-            context: false,
+            no_side: sel.head.as_ref().is_none_or(|h| h.no_side_data()),
+            context,
             cache: ReadCache::default(),
             moved_cache: ReadCache::default(),
             columns: Map::default(),
@@ -442,6 +430,33 @@ impl<'a> Scan<'a> {
             histograms: Vec::new(),
             starts: Vec::new(),
         }
+    }
+
+    /// Reads `series` one after the other; neighbours of one head group are copied together. True
+    /// when `visit` saw all of them.
+    fn read_all(
+        &mut self,
+        series: &[u32],
+        visit: &mut dyn FnMut(usize, SeriesPoints<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, SelectError> {
+        let sel = self.sel;
+        let head_group = |i: u32| sel.entries[i as usize].head.as_ref().map(|h| h.place.0);
+        for run in series.chunk_by(|a, b| head_group(*a) == head_group(*b)) {
+            self.begin(head_group(run[0]), run)?;
+            for (k, i) in run.iter().enumerate() {
+                self.read(*i as usize, k)?;
+                let points = SeriesPoints {
+                    ts: &self.ts,
+                    values: &self.values,
+                    histograms: &self.histograms,
+                    starts: &self.starts,
+                };
+                if visit(*i as usize, points).is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// From when on the head's rows count.

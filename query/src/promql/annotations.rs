@@ -178,6 +178,13 @@ impl Annotations {
         self.by_text.insert(new.text.clone(), new);
     }
 
+    /// Adds all of `other`, which were noted after ours.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for a in other.by_text.into_values() {
+            self.add(a);
+        }
+    }
+
     pub(crate) fn warn(&mut self, span: Span, text: impl std::fmt::Display) {
         self.add(Annotation::warning(span, text));
     }

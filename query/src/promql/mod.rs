@@ -24,8 +24,8 @@ pub mod print;
 
 pub use annotations::{Annotation, Annotations, Level};
 pub use eval::{
-    Answer, CancelToken, Engine, EngineOptions, MatrixSeries, QueryError, QueryOptions, Sample,
-    SampleValue, Stats, StepStats, Timings, Value,
+    Answer, CancelToken, Engine, EngineOptions, MatrixSeries, Parallelism, QueryError,
+    QueryOptions, Sample, SampleValue, Stats, StepStats, Timings, Value,
 };
 pub use parse::{ParseError, ParseOptions, parse, parse_selector};
 

@@ -2,12 +2,12 @@
 //! have the same timestamps share them, as a store's would.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engine::metrics::SelectError;
 use engine::model::{Column, FloatHistogram, HistogramSample, Labels, Matcher};
-use query::source::{SelectHints, SeriesSet, Source, stored_hint};
+use query::source::{SelectHints, SeriesReader, SeriesSet, Source, stored_hint};
 
 /// A sample to be stored.
 #[derive(Debug, Clone)]
@@ -142,12 +142,22 @@ impl SeriesSet for Found {
         &self.series[i].0
     }
 
-    fn scan(
-        &self,
-        range: Range<usize>,
+    fn order(&self) -> Vec<u32> {
+        self.order.iter().map(|i| *i as u32).collect()
+    }
+
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(self)
+    }
+}
+
+impl SeriesReader for &Found {
+    fn read(
+        &mut self,
+        series: &[u32],
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        for i in self.order.iter().copied().filter(|i| range.contains(i)) {
+        for i in series.iter().map(|i| *i as usize) {
             let s = &self.series[i].1;
             let fresh;
             let ts = match &s.ts {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use engine::model::{FloatHistogram, Labels};
 
 use super::context::{Context, Counters, StepCount};
+use super::parallel::Parallelism;
 use super::plan::{Node, PlanContext, plan};
 use super::series::{Grid, Series, Steps};
 use super::{EResult, Val};
@@ -35,6 +36,8 @@ pub struct EngineOptions {
     pub use_start_timestamps: bool,
     /// `__type__` labels decide what is a counter.
     pub type_and_unit_labels: bool,
+    /// How scans are shared among threads.
+    pub parallelism: Parallelism,
 }
 
 impl Default for EngineOptions {
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             use_start_timestamps: false,
             type_and_unit_labels: false,
+            parallelism: Parallelism::default(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Evaluation: columns over the whole step grid, series by series.
 //!
-//! Owns: plans, selectors, windows, operators, aggregations, limits, statistics.
-//! Knows nothing of: threads, the clock, encodings.
+//! Owns: plans, selectors, windows, operators, aggregations, limits, statistics, how a scan is
+//! dealt out to threads.
+//! Knows nothing of: how many threads there are, the clock, encodings.
 //!
 //! Invariants
 //! - E1  A series is read once per selector; aggregations take series as they are scanned.
@@ -16,6 +17,7 @@ mod classic;
 mod context;
 mod info;
 mod labels;
+mod parallel;
 mod plan;
 mod range;
 mod select;
@@ -27,6 +29,8 @@ pub use answer::{
     Answer, CancelToken, Engine, EngineOptions, MatrixSeries, QueryError, QueryOptions, Sample,
     SampleValue, Stats, StepStats, Timings, Value,
 };
+
+pub use parallel::Parallelism;
 
 use context::{Context, StepCount};
 use plan::Node;

@@ -19,6 +19,7 @@ use crate::promql::histogram as hist;
 use crate::text::quote::quote;
 
 /// A call being evaluated: what does not change from series to series.
+#[derive(Clone)]
 struct RangeCall<'a> {
     func: RangeFn,
     node: &'a CallNode,
@@ -72,7 +73,6 @@ impl Context<'_> {
             windows: None,
             gaps: Vec::new(),
         };
-        let mut steps = Steps::new(grid.n);
         match range_arg {
             Some(Node::Range(r)) => {
                 let s = &r.selector;
@@ -86,17 +86,17 @@ impl Context<'_> {
                 } else {
                     Dup::Always
                 };
-                self.scan(&*set, &mut |i, col| {
-                    self.range_series(
-                        &mut call,
-                        i,
-                        set.labels(i),
-                        &col,
-                        (false, dup),
-                        &mut steps,
-                        sink,
-                    )
-                })
+                let own = || (call.clone(), Steps::new(grid.n));
+                self.scan_items(
+                    &*set,
+                    grid,
+                    &own,
+                    &|cx, (call, steps), i, col, sink| {
+                        let labels = set.labels(i);
+                        cx.range_series(call, i, labels, col, (false, dup), steps, sink)
+                    },
+                    sink,
+                )
             }
             Some(Node::Subquery(sub)) => {
                 let (sub_grid, series) = self.subquery(sub, grid)?;
@@ -105,6 +105,7 @@ impl Context<'_> {
                 call.spec.offset = sub.offset;
                 call.spec.range = sub.range;
                 let shared: Arc<[i64]> = (0..sub_grid.n).map(|k| sub_grid.t(k)).collect();
+                let mut steps = Steps::new(grid.n);
                 for (i, s) in series.into_iter().enumerate() {
                     self.check()?;
                     let samples = s.steps.weight();

@@ -42,16 +42,17 @@ impl Context<'_> {
         visit: &mut dyn FnMut(usize, Column<'_>) -> EResult<()>,
     ) -> EResult<()> {
         let mut failed = None;
-        set.scan(
-            0..set.len(),
-            &mut |i, column| match self.check().and_then(|()| visit(i, column)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(e) => {
-                    failed = Some(e);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
+        let mut reader = set.reader();
+        reader.read(&set.order(), &mut |i, column| match self
+            .check()
+            .and_then(|()| visit(i, column))
+        {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                failed = Some(e);
+                ControlFlow::Break(())
+            }
+        })?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -73,29 +74,29 @@ impl Context<'_> {
         }
         let spec = self.instant_spec(s, grid);
         let set = self.open(s, &spec, 0)?;
-        let mut lookups = None;
-        let mut steps = Steps::new(grid.n);
-        self.scan(&*set, &mut |i, col| {
-            steps.reset(grid.n);
-            let samples = if col.histograms.is_empty() {
-                pick_floats(
-                    &col,
-                    Lookups::cached(&mut lookups, col.ts, &spec),
-                    &mut steps,
-                )
-            } else {
-                self.pick_mixed(s, &col, &spec, &mut steps, |_, p| p)
-            };
-            if samples == 0 {
-                return Ok(());
-            }
-            self.count_found(&steps, samples);
-            self.charge(samples)?;
-            let labels = set.labels(i);
-            let done = sink(Item::plain(i, labels, &mut steps));
-            self.release(samples);
-            done
-        })
+        let own = || (None, Steps::new(grid.n));
+        self.scan_items(
+            &*set,
+            grid,
+            &own,
+            &|cx, (lookups, steps), i, col, sink| {
+                steps.reset(grid.n);
+                let samples = if col.histograms.is_empty() {
+                    pick_floats(col, Lookups::cached(lookups, col.ts, &spec), steps)
+                } else {
+                    cx.pick_mixed(s, col, &spec, steps, |_, p| p)
+                };
+                if samples == 0 {
+                    return Ok(());
+                }
+                cx.count_found(steps, samples);
+                cx.charge(samples)?;
+                let done = sink(Item::plain(i, set.labels(i), steps));
+                cx.release(samples);
+                done
+            },
+            sink,
+        )
     }
 
     /// Counts the samples that an instant selector found: each step reads what it looks at.

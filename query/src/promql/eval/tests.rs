@@ -1,5 +1,5 @@
 use std::cell::Cell;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use engine::model::{Column, Labels, Matcher};
 
 use super::*;
 use crate::promql::ParseOptions;
-use crate::source::{SelectHints, SeriesSet, Source};
+use crate::source::{SelectHints, SeriesReader, SeriesSet, Source};
 
 /// `n` series `m{i="..."}` with a sample every 15 s, value = index of the sample.
 struct Fixed {
@@ -54,13 +54,22 @@ impl SeriesSet for Fixed {
     fn labels(&self, i: usize) -> &Labels {
         &self.labels[i]
     }
-    fn scan(
-        &self,
-        range: Range<usize>,
+    fn order(&self) -> Vec<u32> {
+        // Backwards: results must not depend on the order of the scan.
+        (0..self.n as u32).rev().collect()
+    }
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(self)
+    }
+}
+
+impl SeriesReader for &Fixed {
+    fn read(
+        &mut self,
+        series: &[u32],
         visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
     ) -> Result<(), SelectError> {
-        // Backwards: results must not depend on the order of the scan.
-        for i in range.rev() {
+        for i in series.iter().map(|i| *i as usize) {
             let c = Column {
                 ts: &self.ts,
                 values: &self.vals,
@@ -272,5 +281,110 @@ fn the_deepest_queries_fit_a_thread_of_ordinary_stack() {
         .collect();
     for t in threads {
         assert!(t.is_ok_and(|t| t.join().is_ok()));
+    }
+}
+
+#[test]
+fn threads_change_neither_results_nor_statistics_nor_errors() {
+    let run = |parallelism: Parallelism, text: &str, budget: u64| {
+        let e = Engine {
+            options: EngineOptions {
+                parse: ParseOptions::all(),
+                max_samples: budget,
+                parallelism,
+                ..EngineOptions::default()
+            },
+        };
+        let o = QueryOptions {
+            per_step: true,
+            ..QueryOptions::default()
+        };
+        let a = e.range(&fixed(700), text, 0, 600_000, 15_000, o);
+        a.map(|a| (format!("{:?}", a.value), a.stats, a.per_step, a.annotations))
+    };
+    for text in [
+        "m_total",
+        "sum(m_total)",
+        "sum by (i) (rate(m_total[2m]))",
+        "avg(rate(m_total[2m] smoothed))",
+        "topk(3, m_total)",
+        "quantile_over_time(2, m_total[1m])",
+        "count(deriv(m_total[5m])) / count(m_total offset 1m)",
+        "predict_linear(m_total[5m], 60) > 5",
+        "sum(max_over_time(rate(m_total[1m])[3m:30s]))",
+        "label_replace(m_total, \"i\", \"x\", \"\", \"\")",
+    ] {
+        for budget in [u64::MAX, 30_000, 5_000, 50] {
+            let alone = Parallelism {
+                series_min: usize::MAX,
+                fixed: None,
+            };
+            let one = run(alone, text, budget);
+            let portions = Parallelism {
+                series_min: 0,
+                fixed: Some((3, 17)),
+            };
+            for many in [Parallelism::always(), portions] {
+                assert_eq!(run(many, text, budget), one, "{text} {budget} {many:?}");
+            }
+        }
+    }
+}
+
+/// A source whose reader breaks at one series.
+struct Broken(Fixed, usize);
+
+impl Source for Broken {
+    fn select(
+        &self,
+        m: &[Matcher],
+        from: i64,
+        to: i64,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, SelectError> {
+        drop(self.0.select(m, from, to, hints)?);
+        Ok(Box::new(BrokenSet(fixed(self.0.n), self.1)))
+    }
+}
+
+struct BrokenSet(Fixed, usize);
+
+impl SeriesSet for BrokenSet {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn labels(&self, i: usize) -> &Labels {
+        self.0.labels(i)
+    }
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(self)
+    }
+}
+
+impl SeriesReader for &BrokenSet {
+    fn read(
+        &mut self,
+        series: &[u32],
+        visit: &mut dyn FnMut(usize, Column<'_>) -> ControlFlow<()>,
+    ) -> Result<(), SelectError> {
+        for i in series {
+            if *i as usize == self.1 {
+                return Err(SelectError::Storage("a damaged page".into()));
+            }
+            self.0.reader().read(&[*i], visit)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failure_on_another_thread_is_the_failure_of_the_query() {
+    let mut e = engine();
+    e.options.parallelism = Parallelism::always();
+    for at in [0, 1, 98, 99] {
+        let source = Broken(fixed(100), at);
+        let a = e.instant(&source, "sum(m_total)", 600_000, QueryOptions::default());
+        let text = a.map(|a| a.value).unwrap_err().to_string();
+        assert_eq!(text, "expanding series: a damaged page");
     }
 }

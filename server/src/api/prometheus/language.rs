@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::model::Matcher;
-use query::promql::{Engine, EngineOptions, ParseOptions};
+use query::promql::{Engine, EngineOptions, Parallelism, ParseOptions};
 
 use crate::api::Api;
 
@@ -41,6 +41,7 @@ pub(super) fn engine(api: &Api) -> Engine {
             delayed_name_removal: on("promql-delayed-name-removal"),
             use_start_timestamps: on("use-start-timestamps"),
             type_and_unit_labels: on("type-and-unit-labels"),
+            parallelism: Parallelism::default(),
         },
     }
 }
