@@ -36,7 +36,9 @@ pub(super) const TABLE: &[Function] = &[
     Function::pure("print", &[], |a| Ok(sprint(a).into())).with_rest(Kind::Any),
     Function::pure("println", &[], |a| Ok(sprintln(a).into())).with_rest(Kind::Any),
     Function::pure("printf", &[Kind::Text], |a| match a.split_first() {
-        Some((Value::Text(f) | Value::Safe(f), rest)) => Ok(sprintf(f, rest).into()),
+        Some((Value::Text(f) | Value::Safe(f) | Value::SafeUrl(f), rest)) => {
+            Ok(sprintf(f, rest).into())
+        }
         _ => Ok(Value::Nil),
     })
     .with_rest(Kind::Any),
@@ -55,7 +57,7 @@ fn two(a: &[Value]) -> (Value, Value) {
 
 fn joined(a: &[Value]) -> String {
     match a {
-        [Value::Text(s) | Value::Safe(s)] => s.to_string(),
+        [Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s)] => s.to_string(),
         a => sprint(a),
     }
 }
@@ -75,7 +77,17 @@ fn eq(a: &[Value]) -> Answer {
     Ok(Value::Bool(false))
 }
 
-const INCOMPATIBLE: &str = "incompatible types for comparison";
+fn incompatible(x: &Value, y: &Value) -> String {
+    format!(
+        "incompatible types for comparison: {} and {}",
+        x.type_name(),
+        y.type_name()
+    )
+}
+
+fn is_collection(v: &Value) -> bool {
+    matches!(v.base(), Value::List(_) | Value::Texts(_) | Value::Map(_))
+}
 
 fn equal(x: &Value, y: &Value) -> Result<bool, String> {
     if let (Some(a), Some(b)) = (x.as_int(), y.as_int()) {
@@ -87,14 +99,17 @@ fn equal(x: &Value, y: &Value) -> Result<bool, String> {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
         (Value::Time(a), Value::Time(b)) => Ok(a.timestamp() == b.timestamp()),
-        (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => Err(format!(
-            "non-comparable type {}: {}",
-            x.text(),
-            x.type_name()
-        )),
+        (a, b) if is_collection(a) || is_collection(b) => {
+            let v = if is_collection(a) { x } else { y };
+            Err(format!(
+                "non-comparable type {}: {}",
+                v.text(),
+                v.type_name()
+            ))
+        }
         _ => match (x.as_text(), y.as_text()) {
             (Some(a), Some(b)) => Ok(a == b),
-            _ => Err(INCOMPATIBLE.to_owned()),
+            _ => Err(incompatible(x, y)),
         },
     }
 }
@@ -106,23 +121,25 @@ fn compared(a: &[Value], holds: fn(Ordering) -> bool) -> Answer {
     }
     match (&x, &y) {
         (Value::Float(a), Value::Float(b)) => Ok(Value::Bool(a.partial_cmp(b).is_some_and(holds))),
-        (Value::Bool(_) | Value::Nil | Value::Time(_) | Value::List(_) | Value::Map(_), _) => {
+        (Value::Bool(_) | Value::Nil | Value::Time(_) | Value::Object(_), _) => {
             Err("invalid type for comparison".to_owned())
         }
+        (v, _) if is_collection(v) => Err("invalid type for comparison".to_owned()),
         _ => match (x.as_text(), y.as_text()) {
             (Some(a), Some(b)) => Ok(Value::Bool(holds(a.cmp(b)))),
-            _ => Err(INCOMPATIBLE.to_owned()),
+            _ => Err(incompatible(&x, &y)),
         },
     }
 }
 
 fn len(a: &[Value]) -> Answer {
-    let n = match &first(a) {
-        Value::Text(s) | Value::Safe(s) => s.len(),
-        Value::List(l) => l.len(),
+    let v = first(a);
+    let n = match v.base() {
+        Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s) => s.len(),
+        Value::List(l) | Value::Texts(l) => l.len(),
         Value::Map(m) => m.entries.len(),
         Value::Nil => return Err("len of nil pointer".to_owned()),
-        v => return Err(format!("len of type {}", v.type_name())),
+        _ => return Err(format!("len of type {}", v.type_name())),
     };
     Ok(Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))
 }
@@ -147,8 +164,8 @@ fn index(a: &[Value]) -> Answer {
         return Ok(Value::Nil);
     };
     for k in keys {
-        v = match &v {
-            Value::List(l) => l[position(k, l.len(), false)?].clone(),
+        v = match v.base() {
+            Value::List(l) | Value::Texts(l) => l[position(k, l.len(), false)?].clone(),
             Value::Map(m) => match k.as_text() {
                 Some(k) => match m.entries.get(k) {
                     Some(v) => v.clone(),
@@ -162,11 +179,11 @@ fn index(a: &[Value]) -> Answer {
                     ));
                 }
             },
-            Value::Text(s) | Value::Safe(s) => {
+            Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s) => {
                 Value::Int(s.as_bytes()[position(k, s.len(), false)?].into())
             }
             Value::Nil => return Err("index of untyped nil".to_owned()),
-            v => return Err(format!("can't index item of type {}", v.type_name())),
+            _ => return Err(format!("can't index item of type {}", v.type_name())),
         };
     }
     Ok(v)
@@ -180,10 +197,13 @@ fn slice(a: &[Value]) -> Answer {
     if bounds.len() > 3 {
         return Err(format!("too many slice indexes: {}", bounds.len()));
     }
+    let v = v.base();
     let len = match v {
-        Value::Text(s) | Value::Safe(s) if bounds.len() < 3 => s.len(),
-        Value::Text(_) | Value::Safe(_) => return Err("cannot 3-index slice a string".to_owned()),
-        Value::List(l) => l.len(),
+        Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s) if bounds.len() < 3 => s.len(),
+        Value::Text(_) | Value::Safe(_) | Value::SafeUrl(_) => {
+            return Err("cannot 3-index slice a string".to_owned());
+        }
+        Value::List(l) | Value::Texts(l) => l.len(),
         Value::Nil => return Err("slice of untyped nil".to_owned()),
         v => return Err(format!("can't slice item of type {}", v.type_name())),
     };
@@ -197,6 +217,7 @@ fn slice(a: &[Value]) -> Answer {
     }
     Ok(match v {
         Value::List(l) => l[from..to].to_vec().into(),
+        Value::Texts(l) => Value::Texts(l[from..to].to_vec().into()),
         v => {
             let text = v.as_text().unwrap_or_default();
             byte_slice(text, from, to).into()

@@ -1,8 +1,10 @@
 //! Running a template.
 
-use super::parse::{Arg, Command, Node, Number, Pipe};
-use super::value::{Value, method};
-use super::{Body, Function, Kind, MissingKey, Template, builtin};
+use super::html;
+use super::lex::At;
+use super::parse::{Arg, Command, Node, Number, Operand, Pipe};
+use super::value::{Value, call_method, signature};
+use super::{Body, Function, Kind, MissingKey, Template, show};
 
 /// Bounds of one run (TPL1).
 #[derive(Debug, Clone, Copy)]
@@ -21,16 +23,6 @@ impl Default for Budget {
             output_bytes: 16 << 20,
         }
     }
-}
-
-/// What happens to values on their way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Escape {
-    /// Nothing.
-    #[default]
-    None,
-    /// They are escaped for HTML text and attribute values, unless they are [`Value::Safe`].
-    Html,
 }
 
 /// Answers functions that depend on more than their arguments.
@@ -53,8 +45,13 @@ impl Host for NoHost {
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("template: {name}:{line}:{column}: executing {name:?} at <{at}>: {text}")]
+#[error(
+    "template: {file}:{line}:{column}: executing {} at <{at}>: {text}",
+    crate::text::quote::quote(name)
+)]
 pub struct ExecError {
+    /// Name of the text that defines the template.
+    pub file: String,
     /// Name of the template.
     pub name: String,
     /// Line from 1.
@@ -78,56 +75,73 @@ enum Flow {
     Continue,
 }
 
+/// What is being worked on: errors name it.
+#[derive(Clone, Copy)]
+enum Spot<'r> {
+    Start,
+    Pipe(&'r Pipe),
+    Command(&'r Command),
+    Operand(&'r Operand),
+    Template(&'r Node, At),
+}
+
 struct Run<'r> {
     template: &'r Template,
+    file: &'r str,
     name: &'r str,
     host: &'r mut dyn Host,
     out: &'r mut String,
     start: usize,
     budget: Budget,
-    escape: Escape,
-    variables: Vec<(String, Value)>,
+    variables: Vec<(&'r str, Value)>,
     calls: usize,
-    place: (usize, usize),
+    spot: Spot<'r>,
 }
 
 type Ran<T> = Result<T, ExecError>;
 
-pub(super) fn run(
-    template: &Template,
-    name: &str,
+pub(super) fn run<'r>(
+    template: &'r Template,
+    name: &'r str,
     data: &Value,
-    host: &mut dyn Host,
+    host: &'r mut dyn Host,
     budget: Budget,
-    escape: Escape,
-    out: &mut String,
+    out: &'r mut String,
 ) -> Ran<()> {
     let start = out.len();
+    let Some(body) = template.bodies.get(name) else {
+        return Ok(());
+    };
     let mut r = Run {
         template,
+        file: &body.file,
         name,
         host,
         out,
         start,
         budget,
-        escape,
-        variables: vec![("$".to_owned(), data.clone())],
+        variables: vec![("$", data.clone())],
         calls: 0,
-        place: (1, 0),
+        spot: Spot::Start,
     };
-    match template.bodies.get(name) {
-        Some(body) => r.list(body, data).map(drop),
-        None => Ok(()),
-    }
+    r.list(&body.nodes, data).map(drop)
 }
 
 impl<'r> Run<'r> {
-    fn fail(&self, at: impl Into<String>, text: impl Into<String>) -> ExecError {
+    fn fail(&self, text: impl Into<String>) -> ExecError {
+        let (place, at) = match self.spot {
+            Spot::Start => (At { line: 1, column: 0 }, String::new()),
+            Spot::Pipe(p) => (p.at, show::pipe(p)),
+            Spot::Command(c) => (c.at, show::command(c)),
+            Spot::Operand(o) => (o.at, show::operand(o)),
+            Spot::Template(n, at) => (at, show::template(n)),
+        };
         ExecError {
+            file: self.file.to_owned(),
             name: self.name.to_owned(),
-            line: self.place.0,
-            column: self.place.1,
-            at: at.into(),
+            line: place.line,
+            column: place.column,
+            at,
             text: text.into(),
         }
     }
@@ -138,14 +152,14 @@ impl<'r> Run<'r> {
                 self.budget.steps = left;
                 Ok(())
             }
-            None => Err(self.fail("", "the template takes too many steps")),
+            None => Err(self.fail("the template takes too many steps")),
         }
     }
 
     fn write(&mut self, text: &str) -> Ran<()> {
         if self.out.len() - self.start + text.len() > self.budget.output_bytes {
             let max = self.budget.output_bytes;
-            return Err(self.fail("", format!("the output is longer than {max} bytes")));
+            return Err(self.fail(format!("the output is longer than {max} bytes")));
         }
         self.out.push_str(text);
         Ok(())
@@ -156,25 +170,25 @@ impl<'r> Run<'r> {
             self.step()?;
             match n {
                 Node::Text(t) => self.write(t)?,
-                Node::Action(p) => {
-                    let v = self.pipe(p, dot, None)?;
+                Node::Action(p, escapers) => {
+                    let v = self.pipe(p, dot, true)?;
                     if p.variables.is_empty() {
-                        self.print(&v)?;
+                        self.print(&v, escapers)?;
                     }
                 }
                 Node::Break => return Ok(Flow::Break),
                 Node::Continue => return Ok(Flow::Continue),
-                Node::Template(name, p, line, column) => {
+                Node::Template(name, p, at) => {
                     let v = match p {
-                        Some(p) => self.pipe(p, dot, None)?,
+                        Some(p) => self.pipe(p, dot, true)?,
                         None => Value::Nil,
                     };
-                    self.place = (*line, *column);
+                    self.spot = Spot::Template(n, *at);
                     self.call_template(name, &v)?;
                 }
                 Node::If(p, a, b) | Node::With(p, a, b) => {
                     let mark = self.variables.len();
-                    let v = self.pipe(p, dot, None)?;
+                    let v = self.pipe(p, dot, true)?;
                     let inner = if matches!(n, Node::With(..)) && v.truth() {
                         &v
                     } else {
@@ -200,13 +214,9 @@ impl<'r> Run<'r> {
     }
 
     fn range(&mut self, p: &'r Pipe, a: &'r [Node], b: &'r [Node], dot: &Value) -> Ran<Flow> {
-        let plain = Pipe {
-            variables: Vec::new(),
-            ..p.clone()
-        };
-        let v = self.pipe(&plain, dot, None)?;
-        let items: Vec<(Value, Value)> = match &v {
-            Value::List(l) => l
+        let v = self.pipe(p, dot, false)?;
+        let items: Vec<(Value, Value)> = match v.base() {
+            Value::List(l) | Value::Texts(l) => l
                 .iter()
                 .enumerate()
                 .map(|(i, v)| (Value::Int(i as i64), v.clone()))
@@ -218,15 +228,12 @@ impl<'r> Run<'r> {
                 .collect(),
             Value::Int(n) | Value::Int64(n) => {
                 if n.unsigned_abs() > self.budget.steps {
-                    return Err(self.fail(show_pipe(p), "the template takes too many steps"));
+                    return Err(self.fail("the template takes too many steps"));
                 }
                 (0..*n).map(|i| (Value::Int(i), Value::Int(i))).collect()
             }
             Value::Nil => Vec::new(),
-            other => {
-                let text = format!("range can't iterate over {}", other.text());
-                return Err(self.fail(show_pipe(p), text));
-            }
+            _ => return Err(self.fail(format!("range can't iterate over {}", v.text()))),
         };
         if items.is_empty() {
             return self.list(b, dot);
@@ -235,10 +242,10 @@ impl<'r> Run<'r> {
         for (k, v) in items {
             self.step()?;
             match (p.variables.as_slice(), p.assign) {
-                ([one], false) => self.variables.push((one.clone(), v.clone())),
+                ([one], false) => self.variables.push((one, v.clone())),
                 ([first, second], false) => {
-                    self.variables.push((first.clone(), k));
-                    self.variables.push((second.clone(), v.clone()));
+                    self.variables.push((first, k));
+                    self.variables.push((second, v.clone()));
                 }
                 ([one], true) => self.set(one, v.clone()),
                 ([first, second], true) => {
@@ -257,238 +264,263 @@ impl<'r> Run<'r> {
     }
 
     fn set(&mut self, name: &str, v: Value) {
-        if let Some(slot) = self.variables.iter_mut().rev().find(|(n, _)| n == name) {
+        if let Some(slot) = self.variables.iter_mut().rev().find(|(n, _)| *n == name) {
             slot.1 = v;
         }
     }
 
     fn call_template(&mut self, name: &'r str, data: &Value) -> Ran<()> {
         let Some(body) = self.template.bodies.get(name) else {
-            return Err(self.fail(
-                format!("{{{{template {name:?}}}}}"),
-                format!("template {name:?} not defined"),
-            ));
+            return Err(self.fail(format!("template {name:?} not defined")));
         };
         self.calls += 1;
         if self.calls > CALLS_MAX {
             let text = format!("exceeded maximum template depth ({CALLS_MAX})");
-            return Err(self.fail(format!("{{{{template {name:?}}}}}"), text));
+            return Err(self.fail(text));
         }
-        let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), data.clone())]);
-        let outer_name = std::mem::replace(&mut self.name, name);
-        self.list(body, data)?;
-        self.name = outer_name;
+        let outer = std::mem::replace(&mut self.variables, vec![("$", data.clone())]);
+        let outer_names = (self.file, self.name);
+        (self.file, self.name) = (&body.file, name);
+        self.list(&body.nodes, data)?;
+        (self.file, self.name) = outer_names;
         self.variables = outer;
         self.calls -= 1;
         Ok(())
     }
 
-    fn print(&mut self, v: &Value) -> Ran<()> {
-        match (v, self.escape) {
-            (Value::Nil, Escape::None) => self.write("<no value>"),
-            (Value::Nil, Escape::Html) => Ok(()),
-            (Value::Text(s), Escape::None) | (Value::Safe(s), _) => self.write(s),
-            (v, Escape::None) => self.write(&v.text()),
-            (v, Escape::Html) => {
-                let escaped = builtin::escape_html(&v.text());
-                self.write(&escaped)
-            }
+    fn print(&mut self, v: &Value, escapers: &[html::Escaper]) -> Ran<()> {
+        match (v, escapers) {
+            (Value::Nil, []) => self.write("<no value>"),
+            (Value::Text(s), []) => self.write(s),
+            (v, []) => self.write(&v.text()),
+            (v, escapers) => self.write(&html::escaped(v, escapers)),
         }
     }
 
-    fn pipe(&mut self, p: &Pipe, dot: &Value, last: Option<Value>) -> Ran<Value> {
-        self.place = (p.line, p.column);
-        let mut value = last;
+    /// The value of a pipeline; its variables get it when `declare` says so.
+    fn pipe(&mut self, p: &'r Pipe, dot: &Value, declare: bool) -> Ran<Value> {
+        self.spot = Spot::Pipe(p);
+        let mut value = None;
         for c in &p.commands {
             self.step()?;
             value = Some(self.command(c, dot, value)?);
         }
         let value = value.unwrap_or_default();
+        if !declare {
+            return Ok(value);
+        }
         for v in &p.variables {
             if p.assign {
                 self.set(v, value.clone());
             } else {
-                self.variables.push((v.clone(), value.clone()));
+                self.variables.push((v, value.clone()));
             }
         }
         Ok(value)
     }
 
-    fn command(&mut self, c: &Command, dot: &Value, last: Option<Value>) -> Ran<Value> {
+    fn command(&mut self, c: &'r Command, dot: &Value, last: Option<Value>) -> Ran<Value> {
         let Some((first, rest)) = c.args.split_first() else {
             return Ok(Value::Nil);
         };
-        match first {
-            Arg::Function(f) => self.call(f, rest, dot, last),
-            Arg::Field(path) => self.path(dot, path, rest, dot, last, first),
-            Arg::Variable(name, path) => {
+        self.spot = Spot::Operand(first);
+        match &first.arg {
+            Arg::Function(f) => self.call(f, rest, dot, last, Spot::Command(c)),
+            Arg::Field(path) => self.path(dot.clone(), path, (rest, last), dot, first),
+            Arg::Variable(name, path) if !path.is_empty() => {
                 let v = self.variable(name);
-                if path.is_empty() {
-                    return self.no_args(v, first, rest, &last);
-                }
-                self.path(&v, path, rest, dot, last, first)
+                self.path(v, path, (rest, last), dot, first)
             }
             Arg::Chain(inner, path) => {
-                let v = self.arg(inner, dot)?;
-                self.path(&v, path, rest, dot, last, first)
+                let v = self.operand(inner, dot)?;
+                self.spot = Spot::Operand(first);
+                self.path(v, path, (rest, last), dot, first)
             }
-            Arg::Pipe(p) => {
-                let v = self.pipe(p, dot, None)?;
-                self.no_args(v, first, rest, &last)
+            Arg::Nil => Err(self.fail("nil is not a command")),
+            _ if !rest.is_empty() || last.is_some() => {
+                let text = format!(
+                    "can't give argument to non-function {}",
+                    show::operand(first)
+                );
+                Err(self.fail(text))
             }
-            Arg::Nil => Err(self.fail("nil", "nil is not a command")),
-            other => {
-                let v = self.arg(other, dot)?;
-                self.no_args(v, first, rest, &last)
-            }
+            _ => self.operand(first, dot),
         }
-    }
-
-    fn no_args(&self, v: Value, first: &Arg, rest: &[Arg], last: &Option<Value>) -> Ran<Value> {
-        if rest.is_empty() && last.is_none() {
-            return Ok(v);
-        }
-        let text = format!("can't give argument to non-function {}", show(first));
-        Err(self.fail(show(first), text))
     }
 
     fn variable(&self, name: &str) -> Value {
-        let found = self.variables.iter().rev().find(|(n, _)| n == name);
+        let found = self.variables.iter().rev().find(|(n, _)| *n == name);
         found.map(|(_, v)| v.clone()).unwrap_or_default()
     }
 
-    fn arg(&mut self, a: &Arg, dot: &Value) -> Ran<Value> {
-        Ok(match a {
+    fn operand(&mut self, o: &'r Operand, dot: &Value) -> Ran<Value> {
+        self.spot = Spot::Operand(o);
+        Ok(match &o.arg {
             Arg::Dot => dot.clone(),
             Arg::Nil => Value::Nil,
             Arg::Bool(b) => Value::Bool(*b),
             Arg::Number(n) => ideal(n),
-            Arg::Text(s) => s.as_str().into(),
+            Arg::Text(s, _) => s.as_str().into(),
             Arg::Variable(name, path) => {
                 let v = self.variable(name);
-                self.path(&v, path, &[], dot, None, a)?
+                self.path(v, path, (&[], None), dot, o)?
             }
-            Arg::Field(path) => self.path(dot, path, &[], dot, None, a)?,
+            Arg::Field(path) => self.path(dot.clone(), path, (&[], None), dot, o)?,
             Arg::Chain(inner, path) => {
-                let v = self.arg(inner, dot)?;
-                self.path(&v, path, &[], dot, None, a)?
+                let v = self.operand(inner, dot)?;
+                self.spot = Spot::Operand(o);
+                self.path(v, path, (&[], None), dot, o)?
             }
-            Arg::Function(f) => self.call(f, &[], dot, None)?,
-            Arg::Pipe(p) => self.pipe(p, dot, None)?,
+            Arg::Function(f) => self.call(f, &[], dot, None, Spot::Operand(o))?,
+            Arg::Pipe(p) => self.pipe(p, dot, true)?,
         })
     }
 
     /// Fields one after the other; arguments belong to the last one.
     fn path(
         &mut self,
-        from: &Value,
+        from: Value,
         path: &[String],
-        args: &[Arg],
+        (args, last): (&'r [Operand], Option<Value>),
         dot: &Value,
-        last: Option<Value>,
-        whole: &Arg,
+        whole: &'r Operand,
     ) -> Ran<Value> {
-        let mut v = from.clone();
-        for (i, name) in path.iter().enumerate() {
-            if i + 1 < path.len() {
-                v = self.field(&v, name, &[], whole)?;
-                continue;
-            }
-            let mut values = Vec::with_capacity(args.len() + 1);
-            for a in args {
-                values.push(self.arg(a, dot)?);
-            }
-            values.extend(last.clone());
-            v = self.field(&v, name, &values, whole)?;
+        let Some((end, begin)) = path.split_last() else {
+            return Ok(from);
+        };
+        let mut v = from;
+        for name in begin {
+            v = self.field(&v, name, (&[], None), dot, whole)?;
         }
-        Ok(v)
+        self.field(&v, end, (args, last), dot, whole)
     }
 
-    fn field(&mut self, v: &Value, name: &str, args: &[Value], whole: &Arg) -> Ran<Value> {
-        if let Some(r) = method(v, name, args) {
-            return r.map_err(|e| self.fail(show(whole), format!("error calling {name}: {e}")));
+    /// A method, a map's entry or a field, in this order.
+    fn field(
+        &mut self,
+        v: &Value,
+        name: &str,
+        (args, last): (&'r [Operand], Option<Value>),
+        dot: &Value,
+        whole: &'r Operand,
+    ) -> Ran<Value> {
+        if let Some(params) = signature(v, name) {
+            let values = self.arguments(name, (params, None), args, dot, last)?;
+            self.spot = Spot::Operand(whole);
+            let answer = call_method(v, name, &values);
+            return answer.map_err(|e| self.fail(format!("error calling {name}: {e}")));
         }
-        let found = match v {
-            Value::Map(m) => match m.entries.get(name) {
-                Some(v) => Some(v.clone()),
-                None => match self.template.missing {
-                    MissingKey::Zero if m.texts => Some("".into()),
-                    MissingKey::Error => {
-                        let text = format!("map has no entry for key {name:?}");
-                        return Err(self.fail(show(whole), text));
-                    }
-                    _ => Some(Value::Nil),
-                },
-            },
+        let own = match v {
             Value::Object(o) => o.field(name),
-            Value::Nil => {
-                let text = format!("nil data; no entry for key {name:?}");
-                return Err(self.fail(show(whole), text));
-            }
             _ => None,
         };
-        let Some(found) = found else {
-            let text = format!("can't evaluate field {name} in type {}", v.type_name());
-            return Err(self.fail(show(whole), text));
+        let found = match (own, v.base()) {
+            (Some(own), _) => own,
+            (None, Value::Map(m)) => match m.entries.get(name) {
+                Some(v) => v.clone(),
+                None => match self.template.missing {
+                    MissingKey::Zero if m.texts => "".into(),
+                    MissingKey::Error => {
+                        return Err(self.fail(format!("map has no entry for key {name:?}")));
+                    }
+                    _ => Value::Nil,
+                },
+            },
+            (None, Value::Nil) => {
+                return Err(self.fail(format!("nil data; no entry for key {name:?}")));
+            }
+            _ => {
+                let text = format!("can't evaluate field {name} in type {}", v.type_name());
+                return Err(self.fail(text));
+            }
         };
-        if args.is_empty() {
+        if args.is_empty() && last.is_none() {
             return Ok(found);
         }
-        let text = format!("{name} has arguments but cannot be invoked as function");
-        Err(self.fail(show(whole), text))
+        Err(self.fail(format!(
+            "{name} has arguments but cannot be invoked as function"
+        )))
     }
 
-    fn call(&mut self, f: &Function, args: &[Arg], dot: &Value, last: Option<Value>) -> Ran<Value> {
-        self.step()?;
-        if matches!(f.name, "and" | "or") {
-            return self.short_circuit(f, args, dot, last);
-        }
+    /// The values of arguments, as many and of the types that are wanted (TPL3).
+    fn arguments(
+        &mut self,
+        name: &str,
+        (params, more): (&[Kind], Option<Kind>),
+        args: &'r [Operand],
+        dot: &Value,
+        last: Option<Value>,
+    ) -> Ran<Vec<Value>> {
         let given = args.len() + usize::from(last.is_some());
-        let want = f.params.len();
-        if given < want || (given > want && f.rest.is_none()) {
-            let least = if f.rest.is_some() { "at least " } else { "" };
-            let text = format!(
-                "wrong number of args for {}: want {least}{want} got {given}",
-                f.name
-            );
-            return Err(self.fail(f.name, text));
+        let want = params.len();
+        if given < want || (given > want && more.is_none()) {
+            let least = if more.is_some() { "at least " } else { "" };
+            return Err(self.fail(format!(
+                "wrong number of args for {name}: want {least}{want} got {given}"
+            )));
         }
+        let kind = |i: usize| params.get(i).copied().or(more).unwrap_or(Kind::Any);
         let mut values = Vec::with_capacity(given);
         for (i, a) in args.iter().enumerate() {
-            let kind = f.params.get(i).copied().or(f.rest).unwrap_or(Kind::Any);
-            let v = match a {
-                Arg::Number(n) => self.constant(n, kind)?,
-                a => {
-                    let v = self.arg(a, dot)?;
-                    self.typed(v, kind, &show(a))?
+            self.spot = Spot::Operand(a);
+            let v = match &a.arg {
+                Arg::Number(n) => self.constant(n, kind(i))?,
+                Arg::Bool(_) | Arg::Text(..) => {
+                    let v = self.operand(a, dot)?;
+                    if !fits(&v, kind(i)) {
+                        let text = format!("{}; found {}", expected(kind(i)), show::operand(a));
+                        return Err(self.fail(text));
+                    }
+                    v
+                }
+                _ => {
+                    let v = self.operand(a, dot)?;
+                    self.typed(v, kind(i))?
                 }
             };
             values.push(v);
         }
         if let Some(v) = last {
-            let kind = f.params.get(args.len()).copied().or(f.rest);
-            let v = self.typed(v, kind.unwrap_or(Kind::Any), f.name)?;
-            values.push(v);
+            values.push(self.typed(v, kind(args.len()))?);
         }
+        Ok(values)
+    }
+
+    fn call(
+        &mut self,
+        f: &Function,
+        args: &'r [Operand],
+        dot: &Value,
+        last: Option<Value>,
+        whole: Spot<'r>,
+    ) -> Ran<Value> {
+        self.step()?;
+        if matches!(f.name, "and" | "or") {
+            return self.short_circuit(f, args, dot, last);
+        }
+        let values = self.arguments(f.name, (f.params, f.rest), args, dot, last)?;
         let answer = match f.body {
             Body::Pure(call) => call(&values),
             Body::Host => self.host.call(f.name, &values),
         };
-        answer.map_err(|e| self.fail(f.name, format!("error calling {}: {e}", f.name)))
+        answer.map_err(|e| {
+            self.spot = whole;
+            self.fail(format!("error calling {}: {e}", f.name))
+        })
     }
 
     /// `and` and `or` evaluate no more arguments than they need.
     fn short_circuit(
         &mut self,
         f: &Function,
-        args: &[Arg],
+        args: &'r [Operand],
         dot: &Value,
         last: Option<Value>,
     ) -> Ran<Value> {
         let stop_at = f.name == "or";
         let mut v = None;
         for a in args {
-            let one = self.arg(a, dot)?;
+            let one = self.operand(a, dot)?;
             let stop = one.truth() == stop_at;
             v = Some(one);
             if stop {
@@ -497,49 +529,60 @@ impl<'r> Run<'r> {
         }
         match last.or(v) {
             Some(v) => Ok(v),
-            None => Err(self.fail(
-                f.name,
-                format!("wrong number of args for {}: want at least 1 got 0", f.name),
-            )),
+            None => Err(self.fail(format!(
+                "wrong number of args for {}: want at least 1 got 0",
+                f.name
+            ))),
         }
     }
 
     /// A constant takes the type that is wanted, if it can (TPL3).
     fn constant(&self, n: &Number, kind: Kind) -> Ran<Value> {
-        match kind {
-            Kind::Any => Ok(ideal(n)),
-            Kind::Float => Ok(Value::Float(n.float)),
-            Kind::Int if n.int.is_some() => Ok(Value::Int(n.int.unwrap_or(0))),
-            kind => {
-                let text = format!("expected {}; found {}", kind_name(kind), n.text);
-                Err(self.fail(n.text.clone(), text))
-            }
+        match (kind, n.int) {
+            (Kind::Any, _) => Ok(ideal(n)),
+            (Kind::Float, _) => Ok(Value::Float(n.float)),
+            (Kind::Int, Some(i)) => Ok(Value::Int(i)),
+            (Kind::Duration, Some(i)) => Ok(Value::Duration(i)),
+            (kind, _) => Err(self.fail(format!("{}; found {}", expected(kind), n.text))),
         }
     }
 
-    fn typed(&self, v: Value, kind: Kind, at: &str) -> Ran<Value> {
-        let fits = match kind {
-            Kind::Any => true,
-            Kind::Text => matches!(v, Value::Text(_) | Value::Safe(_)),
-            Kind::Int => matches!(v, Value::Int(_)),
-            Kind::Float => matches!(v, Value::Float(_)),
-            Kind::Bool => matches!(v, Value::Bool(_)),
-            Kind::Time => matches!(v, Value::Time(_)),
-            Kind::List => matches!(v, Value::List(_)),
-            Kind::Map => matches!(v, Value::Map(_)),
-        };
-        if fits {
+    fn typed(&self, v: Value, kind: Kind) -> Ran<Value> {
+        if fits(&v, kind) {
             return Ok(v);
         }
-        let text = match &v {
-            Value::Nil => format!("invalid value; expected {}", kind_name(kind)),
+        let name = kind_name(kind);
+        Err(self.fail(match &v {
+            Value::Nil => format!("invalid value; expected {name}"),
             v => format!(
-                "wrong type for value; expected {}; got {}",
-                kind_name(kind),
+                "wrong type for value; expected {name}; got {}",
                 v.type_name()
             ),
-        };
-        Err(self.fail(at, text))
+        }))
+    }
+}
+
+fn fits(v: &Value, kind: Kind) -> bool {
+    match kind {
+        Kind::Any => true,
+        Kind::Text => matches!(v, Value::Text(_) | Value::Safe(_) | Value::SafeUrl(_)),
+        Kind::Int => matches!(v, Value::Int(_)),
+        Kind::Float => matches!(v, Value::Float(_)),
+        Kind::Bool => matches!(v, Value::Bool(_)),
+        Kind::Time => matches!(v, Value::Time(_)),
+        Kind::Duration => matches!(v, Value::Duration(_)),
+        Kind::List => matches!(v, Value::List(_)),
+        Kind::Texts => matches!(v, Value::Texts(_)),
+        Kind::Map => matches!(v, Value::Map(_)),
+    }
+}
+
+/// How a constant that does not fit is refused.
+fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Int | Kind::Duration => "expected integer".to_owned(),
+        Kind::Float => "expected float".to_owned(),
+        kind => format!("expected {}", kind_name(kind)),
     }
 }
 
@@ -558,32 +601,9 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Float => "float64",
         Kind::Bool => "bool",
         Kind::Time => "time.Time",
+        Kind::Duration => "time.Duration",
         Kind::List => "[]interface {}",
+        Kind::Texts => "[]string",
         Kind::Map => "map[string]interface {}",
     }
-}
-
-/// An operand as errors show it.
-fn show(a: &Arg) -> String {
-    let dotted = |path: &[String]| path.iter().map(|p| format!(".{p}")).collect::<String>();
-    match a {
-        Arg::Dot => ".".to_owned(),
-        Arg::Nil => "nil".to_owned(),
-        Arg::Bool(b) => b.to_string(),
-        Arg::Number(n) => n.text.clone(),
-        Arg::Text(s) => crate::text::quote::quote(s),
-        Arg::Variable(v, path) => format!("{v}{}", dotted(path)),
-        Arg::Field(path) => dotted(path),
-        Arg::Chain(inner, path) => format!("{}{}", show(inner), dotted(path)),
-        Arg::Function(f) => f.name.to_owned(),
-        Arg::Pipe(p) => format!("({})", show_pipe(p)),
-    }
-}
-
-fn show_pipe(p: &Pipe) -> String {
-    let commands = p.commands.iter().map(|c| {
-        let args: Vec<String> = c.args.iter().map(show).collect();
-        args.join(" ")
-    });
-    commands.collect::<Vec<_>>().join(" | ")
 }

@@ -3,6 +3,13 @@
 use super::TemplateError;
 use crate::text::quote;
 
+/// Where something stands: line from 1, column in bytes from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct At {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
 /// A token inside of `{{ }}`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -14,8 +21,8 @@ pub(super) enum Token {
     Variable(String),
     /// A word.
     Name(String),
-    /// A string.
-    Text(String),
+    /// A string: its value, and as written.
+    Text(String, String),
     /// A number, as written.
     Number(String),
     /// A character constant's value.
@@ -41,8 +48,30 @@ pub(super) enum Token {
 pub(super) enum Piece {
     /// Literal text.
     Text(String),
-    /// An action: its tokens, the line it is on, the column from 0.
-    Action(Vec<Token>, usize, usize),
+    /// An action: its tokens, and where it begins.
+    Action(Vec<(Token, At)>, At),
+}
+
+/// Turns offsets, which only grow, into places. Cost: one pass over the text in all.
+struct Places<'t> {
+    text: &'t str,
+    offset: usize,
+    at: At,
+}
+
+impl Places<'_> {
+    fn at(&mut self, offset: usize) -> At {
+        let passed = self.text.get(self.offset..offset).unwrap_or_default();
+        match passed.rfind('\n') {
+            Some(i) => {
+                self.at.line += passed.matches('\n').count();
+                self.at.column = passed.len() - i - 1;
+            }
+            None => self.at.column += passed.len(),
+        }
+        self.offset = self.offset.max(offset);
+        self.at
+    }
 }
 
 const TRIM: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -55,6 +84,11 @@ pub(super) fn pieces(name: &str, text: &str) -> Result<Vec<Piece>, TemplateError
     let mut out = Vec::new();
     let mut rest = text;
     let mut trim_next = false;
+    let mut places = Places {
+        text,
+        offset: 0,
+        at: At { line: 1, column: 0 },
+    };
     loop {
         let start = rest.find("{{");
         let mut literal = &rest[..start.unwrap_or(rest.len())];
@@ -71,12 +105,10 @@ pub(super) fn pieces(name: &str, text: &str) -> Result<Vec<Piece>, TemplateError
             body = tail;
         }
         push_text(&mut out, literal);
-        let offset = text.len() - body.len();
-        let line = 1 + text[..offset].matches('\n').count();
-        let column = offset - text[..offset].rfind('\n').map_or(0, |i| i + 1);
+        let at = places.at(text.len() - body.len());
         let fail = |what: String| TemplateError {
             name: name.to_owned(),
-            line,
+            line: at.line,
             text: what,
         };
         let trimmed = body.trim_start_matches(TRIM);
@@ -88,8 +120,8 @@ pub(super) fn pieces(name: &str, text: &str) -> Result<Vec<Piece>, TemplateError
             let closed = closing(tail.trim_start_matches(TRIM), tail.starts_with(TRIM));
             closed.ok_or_else(|| fail("comment ends before closing delimiter".to_owned()))?
         } else {
-            let (tokens, after) = action(body).map_err(fail)?;
-            out.push(Piece::Action(tokens, line, column));
+            let (tokens, after) = action(body, &mut places).map_err(fail)?;
+            out.push(Piece::Action(tokens, at));
             after
         };
         (rest, trim_next) = after;
@@ -117,8 +149,11 @@ fn is_name(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
+/// Tokens with their places.
+type Tokens = Vec<(Token, At)>;
+
 /// The tokens of an action and what follows it.
-fn action(body: &str) -> Result<(Vec<Token>, (&str, bool)), String> {
+fn action<'b>(body: &'b str, places: &mut Places<'_>) -> Result<(Tokens, (&'b str, bool)), String> {
     let mut out = Vec::new();
     let mut rest = body;
     let mut depth = 0usize;
@@ -131,60 +166,55 @@ fn action(body: &str) -> Result<(Vec<Token>, (&str, bool)), String> {
             }
             return Ok((out, after));
         }
+        let at = places.at(places.text.len() - trimmed.len());
         if blank && !out.is_empty() {
-            out.push(Token::Space);
+            out.push((Token::Space, at));
         }
         rest = trimmed;
-        let Some(c) = rest.chars().next() else {
-            return Err("unclosed action".to_owned());
-        };
-        let len = match c {
-            '"' | '`' | '\'' => quoted(rest, c, &mut out)?,
-            '|' => one(&mut out, Token::Pipe),
-            '(' => {
-                depth += 1;
-                one(&mut out, Token::Open)
-            }
-            ')' => {
-                depth = depth.checked_sub(1).ok_or("unexpected right paren")?;
-                one(&mut out, Token::Close)
-            }
-            ',' => one(&mut out, Token::Comma),
-            '=' => one(&mut out, Token::Assign),
-            ':' if rest.starts_with(":=") => one(&mut out, Token::Declare) + 1,
-            ':' => return Err("expected :=".to_owned()),
-            '$' => {
-                let len = name_len(&rest[1..]);
-                out.push(Token::Variable(rest[..=len].to_owned()));
-                len + 1
-            }
-            '.' if !rest[1..].starts_with(|d: char| d.is_ascii_digit()) => {
-                let len = name_len(&rest[1..]);
-                out.push(match len {
-                    0 => Token::Dot,
-                    _ => Token::Field(rest[1..=len].to_owned()),
-                });
-                len + 1
-            }
-            c if c.is_ascii_digit() || matches!(c, '+' | '-' | '.') => {
-                let len = number_len(rest);
-                out.push(Token::Number(rest[..len].to_owned()));
-                len
-            }
-            c if is_name(c) => {
-                let len = name_len(rest);
-                out.push(Token::Name(rest[..len].to_owned()));
-                len
-            }
-            c => return Err(format!("unexpected {} in command", quote::quote_char(c))),
-        };
+        match rest.chars().next() {
+            Some('(') => depth += 1,
+            Some(')') => depth = depth.checked_sub(1).ok_or("unexpected right paren")?,
+            Some(_) => {}
+            None => return Err("unclosed action".to_owned()),
+        }
+        let (token, len) = token(rest)?;
+        out.push((token, at));
         rest = &rest[len..];
     }
 }
 
-fn one(out: &mut Vec<Token>, t: Token) -> usize {
-    out.push(t);
-    1
+/// The token that `rest` begins with, and its length.
+fn token(rest: &str) -> Result<(Token, usize), String> {
+    Ok(match rest.chars().next().unwrap_or(' ') {
+        mark @ ('"' | '`' | '\'') => quoted(rest, mark)?,
+        '|' => (Token::Pipe, 1),
+        '(' => (Token::Open, 1),
+        ')' => (Token::Close, 1),
+        ',' => (Token::Comma, 1),
+        '=' => (Token::Assign, 1),
+        ':' if rest.starts_with(":=") => (Token::Declare, 2),
+        ':' => return Err("expected :=".to_owned()),
+        '$' => {
+            let len = name_len(&rest[1..]);
+            (Token::Variable(rest[..=len].to_owned()), len + 1)
+        }
+        '.' if !rest[1..].starts_with(|d: char| d.is_ascii_digit()) => {
+            let len = name_len(&rest[1..]);
+            match len {
+                0 => (Token::Dot, 1),
+                _ => (Token::Field(rest[1..=len].to_owned()), len + 1),
+            }
+        }
+        c if c.is_ascii_digit() || matches!(c, '+' | '-' | '.') => {
+            let len = number_len(rest);
+            (Token::Number(rest[..len].to_owned()), len)
+        }
+        c if is_name(c) => {
+            let len = name_len(rest);
+            (Token::Name(rest[..len].to_owned()), len)
+        }
+        c => return Err(format!("unexpected {} in command", quote::quote_char(c))),
+    })
 }
 
 fn name_len(s: &str) -> usize {
@@ -205,7 +235,7 @@ fn number_len(s: &str) -> usize {
     len
 }
 
-fn quoted(rest: &str, mark: char, out: &mut Vec<Token>) -> Result<usize, String> {
+fn quoted(rest: &str, mark: char) -> Result<(Token, usize), String> {
     let mut escaped = false;
     for (i, c) in rest.char_indices().skip(1) {
         if escaped {
@@ -215,16 +245,16 @@ fn quoted(rest: &str, mark: char, out: &mut Vec<Token>) -> Result<usize, String>
         } else if c == mark {
             let raw = &rest[..=i];
             let value = quote::unquote(raw).map_err(|e| e.to_string())?;
-            out.push(if mark == '\'' {
+            let token = if mark == '\'' {
                 let mut chars = value.chars();
                 match (chars.next(), chars.next()) {
                     (Some(c), None) => Token::Char(c),
                     _ => return Err(format!("malformed character constant: {raw}")),
                 }
             } else {
-                Token::Text(value)
-            });
-            return Ok(i + 1);
+                Token::Text(value, raw.to_owned())
+            };
+            return Ok((token, i + 1));
         } else if c == '\n' && mark != '`' {
             break;
         }

@@ -15,23 +15,30 @@
 
 mod builtin;
 mod exec;
+pub mod family;
+mod html;
+pub mod json;
 mod lex;
 mod parse;
 mod printf;
+pub mod prometheus;
+mod reads;
+mod show;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(crate) use builtin::byte_slice;
 pub use builtin::{escape_html, query_escape};
-pub use exec::{Budget, Escape, ExecError, Host, NoHost};
+pub use exec::{Budget, ExecError, Host, NoHost};
 pub use printf::sprintf;
-pub use value::{Map, Object, Value};
+pub use value::{Map, Object, Value, ZERO_SECOND};
 
-use parse::Node;
+use parse::Body as Parts;
 
 /// Type that a function wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +55,12 @@ pub enum Kind {
     Bool,
     /// A time.
     Time,
-    /// A list.
+    /// A duration.
+    Duration,
+    /// A list of anything.
     List,
+    /// A list of texts.
+    Texts,
     /// A map.
     Map,
 }
@@ -141,7 +152,7 @@ pub enum MissingKey {
 #[derive(Debug, Clone)]
 pub struct Template {
     name: String,
-    bodies: HashMap<String, Vec<Node>, foldhash::fast::RandomState>,
+    bodies: HashMap<String, Arc<Parts>, foldhash::fast::RandomState>,
     /// See [`MissingKey`].
     pub missing: MissingKey,
 }
@@ -175,12 +186,14 @@ impl Template {
         text: &str,
         tables: &[&'static [Function]],
     ) -> Result<(), TemplateError> {
-        for (name, body) in parse::parse(name, text, tables)? {
+        let file: Arc<str> = name.into();
+        for (name, nodes) in parse::parse(name, text, tables)? {
             // A definition without content does not hide one with content.
-            if parse::is_blank(&body) && self.bodies.contains_key(&name) {
+            if reads::is_blank(&nodes) && self.bodies.contains_key(&name) {
                 continue;
             }
-            self.bodies.insert(name, body);
+            let file = Arc::clone(&file);
+            self.bodies.insert(name, Arc::new(Parts { file, nodes }));
         }
         Ok(())
     }
@@ -192,13 +205,17 @@ impl Template {
         if self.bodies.len() != 1 {
             return None;
         }
-        parse::fields(self.bodies.get(&self.name)?)
+        reads::fields(&self.bodies.get(&self.name)?.nodes)
     }
 
     /// The fields that are named anywhere, sorted.
     #[must_use]
     pub fn named_fields(&self) -> Vec<String> {
-        let mut out: Vec<String> = self.bodies.values().flat_map(|b| parse::named(b)).collect();
+        let mut out: Vec<String> = self
+            .bodies
+            .values()
+            .flat_map(|b| reads::named(&b.nodes))
+            .collect();
         out.sort_unstable();
         out.dedup();
         out
@@ -207,7 +224,16 @@ impl Template {
     /// When the template is nothing but `{{.x}}`, that x.
     #[must_use]
     pub fn single_field(&self) -> Option<&str> {
-        parse::single_field(self.bodies.get(&self.name)?)
+        reads::single_field(&self.bodies.get(&self.name)?.nodes)
+    }
+
+    /// A template of HTML: every value is escaped for the place where it stands. What the text of
+    /// the template itself says is taken as it is, comments aside.
+    ///
+    /// # Errors
+    /// When a value would stand in a place that depends on what was chosen before.
+    pub fn html(&self) -> Result<Self, TemplateError> {
+        html::escape(self)
     }
 
     /// Runs the template and appends its output.
@@ -219,9 +245,8 @@ impl Template {
         data: &Value,
         host: &mut dyn Host,
         budget: Budget,
-        escape: Escape,
         out: &mut String,
     ) -> Result<(), ExecError> {
-        exec::run(self, &self.name, data, host, budget, escape, out)
+        exec::run(self, &self.name, data, host, budget, out)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use super::lex::{Piece, Token, pieces};
+use super::html::Escaper;
+use super::lex::{At, Piece, Token, pieces};
 use super::{Function, TemplateError, builtin};
 use crate::text::quote;
 
@@ -19,20 +20,28 @@ pub(super) struct Number {
     pub(super) text: String,
 }
 
-/// An operand.
+/// An operand, and where errors say that it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Operand {
+    pub(super) at: At,
+    pub(super) arg: Arg,
+}
+
+/// What an operand is.
 #[derive(Debug, Clone)]
 pub(super) enum Arg {
     Dot,
     Nil,
     Bool(bool),
     Number(Number),
-    Text(String),
+    /// Its value, and as written.
+    Text(String, String),
     /// `$x.a.b`
     Variable(String, Vec<String>),
     /// `.a.b`
     Field(Vec<String>),
     /// `(pipeline).a.b`
-    Chain(Box<Arg>, Vec<String>),
+    Chain(Box<Operand>, Vec<String>),
     Function(Function),
     Pipe(Box<Pipe>),
 }
@@ -40,7 +49,8 @@ pub(super) enum Arg {
 /// Operands of one call.
 #[derive(Debug, Clone)]
 pub(super) struct Command {
-    pub(super) args: Vec<Arg>,
+    pub(super) at: At,
+    pub(super) args: Vec<Operand>,
 }
 
 /// `$x := a | b | c`.
@@ -49,21 +59,28 @@ pub(super) struct Pipe {
     pub(super) variables: Vec<String>,
     pub(super) assign: bool,
     pub(super) commands: Vec<Command>,
-    pub(super) line: usize,
-    pub(super) column: usize,
+    pub(super) at: At,
 }
 
 /// A part of a template.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Text(String),
-    Action(Pipe),
+    /// The escapers are those of HTML mode, in order.
+    Action(Pipe, Vec<Escaper>),
     If(Pipe, Vec<Node>, Vec<Node>),
     With(Pipe, Vec<Node>, Vec<Node>),
     Range(Pipe, Vec<Node>, Vec<Node>),
-    Template(String, Option<Pipe>, usize, usize),
+    Template(String, Option<Pipe>, At),
     Break,
     Continue,
+}
+
+/// A template of a set: the name of its text, and its parts.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub(super) file: std::sync::Arc<str>,
+    pub(super) nodes: Vec<Node>,
 }
 
 struct Parser<'a> {
@@ -73,8 +90,7 @@ struct Parser<'a> {
     bodies: Vec<(String, Vec<Node>)>,
     /// Variables in scope.
     variables: Vec<String>,
-    line: usize,
-    column: usize,
+    at: At,
     depth: usize,
     ranges: usize,
 }
@@ -85,7 +101,7 @@ enum Ended {
     Text,
     End,
     /// The tokens after `else`.
-    Else(Vec<Token>),
+    Else(Vec<(Token, At)>),
 }
 
 type Parsed<T> = Result<T, TemplateError>;
@@ -102,8 +118,7 @@ pub(super) fn parse(
         tables,
         bodies: Vec::new(),
         variables: vec!["$".to_owned()],
-        line: 1,
-        column: 0,
+        at: At { line: 1, column: 0 },
         depth: 0,
         ranges: 0,
     };
@@ -122,7 +137,7 @@ impl Parser<'_> {
     fn fail(&self, text: impl Into<String>) -> TemplateError {
         TemplateError {
             name: self.name.to_owned(),
-            line: self.line,
+            line: self.at.line,
             text: text.into(),
         }
     }
@@ -143,8 +158,8 @@ impl Parser<'_> {
             match self.pieces.next() {
                 None => break Ended::Text,
                 Some(Piece::Text(t)) => out.push(Node::Text(t)),
-                Some(Piece::Action(tokens, line, column)) => {
-                    (self.line, self.column) = (line, column);
+                Some(Piece::Action(tokens, at)) => {
+                    self.at = at;
                     if let Some(ended) = self.action(tokens, &mut out)? {
                         break ended;
                     }
@@ -155,7 +170,7 @@ impl Parser<'_> {
         Ok((out, ended))
     }
 
-    fn action(&mut self, tokens: Vec<Token>, out: &mut Vec<Node>) -> Parsed<Option<Ended>> {
+    fn action(&mut self, tokens: Vec<(Token, At)>, out: &mut Vec<Node>) -> Parsed<Option<Ended>> {
         let mut t = Tokens { all: tokens, at: 0 };
         let word = match t.peek() {
             Some(Token::Name(w)) => w.clone(),
@@ -182,13 +197,14 @@ impl Parser<'_> {
             }
             "template" => {
                 t.next();
+                let at = t.place(self.at);
                 let name = self.template_name(&mut t, "template clause")?;
-                let (line, column) = (self.line, self.column);
                 let pipe = match t.peek() {
                     None => None,
                     Some(_) => Some(self.pipe(&mut t, false)?),
                 };
-                out.push(Node::Template(name, pipe, line, column));
+                self.nothing_more(&mut t, "template clause")?;
+                out.push(Node::Template(name, pipe, at));
             }
             "break" | "continue" if !t.continues() => {
                 t.next();
@@ -206,7 +222,7 @@ impl Parser<'_> {
                 }
                 let pipe = self.pipe(&mut t, false)?;
                 self.nothing_more(&mut t, "operand")?;
-                out.push(Node::Action(pipe));
+                out.push(Node::Action(pipe, Vec::new()));
             }
         }
         Ok(None)
@@ -221,7 +237,7 @@ impl Parser<'_> {
 
     fn template_name(&self, t: &mut Tokens, context: &str) -> Parsed<String> {
         match t.next() {
-            Some(Token::Text(s)) => Ok(s),
+            Some(Token::Text(s, _)) => Ok(s),
             Some(x) => Err(self.fail(format!("unexpected {} in {context}", show(&x)))),
             None => Err(self.fail(format!("unexpected {{{{}}}} in {context}"))),
         }
@@ -252,7 +268,7 @@ impl Parser<'_> {
     }
 
     /// What follows `else`.
-    fn otherwise(&mut self, word: &str, tokens: Vec<Token>) -> Parsed<Vec<Node>> {
+    fn otherwise(&mut self, word: &str, tokens: Vec<(Token, At)>) -> Parsed<Vec<Node>> {
         let mut t = Tokens { all: tokens, at: 0 };
         if word != "range" && t.peek() == Some(&Token::Name(word.to_owned())) {
             t.next();
@@ -276,8 +292,8 @@ impl Parser<'_> {
         } else {
             "define clause"
         };
+        let at = t.place(self.at);
         let name = self.template_name(&mut t, context)?;
-        let (line, column) = (self.line, self.column);
         let pipe = if block {
             Some(self.pipe(&mut t, false)?)
         } else {
@@ -295,7 +311,7 @@ impl Parser<'_> {
         }
         self.bodies.push((name.clone(), body));
         if block {
-            out.push(Node::Template(name, pipe, line, column));
+            out.push(Node::Template(name, pipe, at));
         }
         Ok(())
     }
@@ -306,8 +322,7 @@ impl Parser<'_> {
             variables: Vec::new(),
             assign: false,
             commands: Vec::new(),
-            line: self.line,
-            column: self.column,
+            at: t.place(self.at),
         };
         let declared = self.declarations(t, in_range, &mut pipe)?;
         loop {
@@ -316,8 +331,8 @@ impl Parser<'_> {
                 return Err(self.fail("missing value for command"));
             };
             let constant = matches!(
-                first,
-                Arg::Dot | Arg::Nil | Arg::Bool(_) | Arg::Number(_) | Arg::Text(_)
+                first.arg,
+                Arg::Dot | Arg::Nil | Arg::Bool(_) | Arg::Number(_) | Arg::Text(..)
             );
             if constant && !pipe.commands.is_empty() {
                 return Err(self.fail(format!(
@@ -385,25 +400,29 @@ impl Parser<'_> {
 
     fn command(&mut self, t: &mut Tokens) -> Parsed<Command> {
         let mut args = Vec::new();
+        let at = t.place(self.at);
         loop {
             match t.peek() {
-                None | Some(Token::Pipe | Token::Close) => return Ok(Command { args }),
+                None | Some(Token::Pipe | Token::Close) => return Ok(Command { at, args }),
                 _ => args.push(self.operand(t)?),
             }
-            match t.all.get(t.at) {
+            match t.here() {
                 None | Some(Token::Space | Token::Pipe | Token::Close) => {}
                 Some(x) => return Err(self.fail(format!("unexpected {} in operand", show(x)))),
             }
         }
     }
 
-    fn operand(&mut self, t: &mut Tokens) -> Parsed<Arg> {
+    fn operand(&mut self, t: &mut Tokens) -> Parsed<Operand> {
+        let at = t.place(self.at);
         let Some(token) = t.next() else {
             return Err(self.fail("missing value for command"));
         };
-        Ok(match token {
+        // Fields belong to the operand; errors then name the place of the first that follows it.
+        let behind = t.place_here(at);
+        let arg = match token {
             Token::Dot => Arg::Dot,
-            Token::Text(s) => Arg::Text(s),
+            Token::Text(s, written) => Arg::Text(s, written),
             Token::Char(c) => Arg::Number(Number {
                 int: Some(i64::from(c as u32)),
                 float: f64::from(c as u32),
@@ -417,27 +436,39 @@ impl Parser<'_> {
             Token::Field(f) => {
                 let mut path = vec![f];
                 path.extend(t.fields());
-                Arg::Field(path)
+                let at = if path.len() > 1 { behind } else { at };
+                let arg = Arg::Field(path);
+                return Ok(Operand { at, arg });
             }
             Token::Variable(v) => {
                 self.known(&v)?;
-                Arg::Variable(v, t.fields())
+                let path = t.fields();
+                let at = if path.is_empty() { at } else { behind };
+                let arg = Arg::Variable(v, path);
+                return Ok(Operand { at, arg });
             }
             Token::Name(n) => match n.as_str() {
                 "true" => Arg::Bool(true),
                 "false" => Arg::Bool(false),
                 "nil" => Arg::Nil,
-                n => chained(Arg::Function(self.function(n)?), t),
+                n => {
+                    let arg = Arg::Function(self.function(n)?);
+                    return Ok(chained(Operand { at, arg }, behind, t));
+                }
             },
             Token::Open => {
                 let inner = self.pipe(t, false)?;
                 if t.next() != Some(Token::Close) {
                     return Err(self.fail("unclosed left paren"));
                 }
-                chained(Arg::Pipe(Box::new(inner)), t)
+                let behind = t.place_here(at);
+                let at = inner.at;
+                let arg = Arg::Pipe(Box::new(inner));
+                return Ok(chained(Operand { at, arg }, behind, t));
             }
             other => return Err(self.fail(format!("unexpected {} in operand", show(&other)))),
-        })
+        };
+        Ok(Operand { at, arg })
     }
 
     fn function(&self, name: &str) -> Parsed<Function> {
@@ -449,12 +480,14 @@ impl Parser<'_> {
     }
 }
 
-fn chained(arg: Arg, t: &mut Tokens) -> Arg {
+fn chained(inner: Operand, behind: At, t: &mut Tokens) -> Operand {
     let path = t.fields();
     if path.is_empty() {
-        arg
-    } else {
-        Arg::Chain(Box::new(arg), path)
+        return inner;
+    }
+    Operand {
+        at: behind,
+        arg: Arg::Chain(Box::new(inner), path),
     }
 }
 
@@ -479,7 +512,7 @@ fn show(t: &Token) -> String {
         Token::Field(f) => format!("<.{f}>"),
         Token::Variable(v) => quote::quote(v),
         Token::Name(n) => format!("<{n}>"),
-        Token::Text(s) => quote::quote(&quote::quote(s)),
+        Token::Text(_, written) => quote::quote(written),
         Token::Number(n) => quote::quote(n),
         Token::Char(c) => quote::quote_char(*c),
         Token::Pipe => "\"|\"".to_owned(),
@@ -494,25 +527,39 @@ fn show(t: &Token) -> String {
 
 /// Tokens of one action.
 struct Tokens {
-    all: Vec<Token>,
+    all: Vec<(Token, At)>,
     at: usize,
 }
 
 impl Tokens {
+    /// The token right here, blanks included.
+    fn here(&self) -> Option<&Token> {
+        self.all.get(self.at).map(|(t, _)| t)
+    }
+
     /// The next token, blanks skipped.
     fn peek(&mut self) -> Option<&Token> {
-        while self.all.get(self.at) == Some(&Token::Space) {
+        while self.here() == Some(&Token::Space) {
             self.at += 1;
         }
-        self.all.get(self.at)
+        self.here()
+    }
+
+    /// Where the next token is, blanks skipped.
+    fn place(&mut self, otherwise: At) -> At {
+        self.peek();
+        self.place_here(otherwise)
+    }
+
+    /// Where the token right here is.
+    fn place_here(&self, otherwise: At) -> At {
+        self.all.get(self.at).map_or(otherwise, |(_, at)| *at)
     }
 
     /// Whether more than the current token follows (blanks aside).
     fn continues(&self) -> bool {
-        self.all
-            .iter()
-            .skip(self.at + 1)
-            .any(|t| *t != Token::Space)
+        let mut rest = self.all.iter().skip(self.at + 1);
+        rest.any(|(t, _)| *t != Token::Space)
     }
 
     fn next(&mut self) -> Option<Token> {
@@ -524,120 +571,14 @@ impl Tokens {
     /// `.a.b` directly after the current token.
     fn fields(&mut self) -> Vec<String> {
         let mut out = Vec::new();
-        while let Some(Token::Field(f)) = self.all.get(self.at) {
+        while let Some(Token::Field(f)) = self.here() {
             out.push(f.clone());
             self.at += 1;
         }
         out
     }
 
-    fn rest(&mut self) -> Vec<Token> {
+    fn rest(&mut self) -> Vec<(Token, At)> {
         self.all.split_off(self.at)
-    }
-}
-
-/// Nothing but blanks.
-pub(super) fn is_blank(body: &[Node]) -> bool {
-    body.iter()
-        .all(|n| matches!(n, Node::Text(t) if t.trim().is_empty()))
-}
-
-/// See [`super::Template::single_field`].
-pub(super) fn single_field(body: &[Node]) -> Option<&str> {
-    let [Node::Action(p)] = body else { return None };
-    let ([], [c]) = (p.variables.as_slice(), p.commands.as_slice()) else {
-        return None;
-    };
-    match c.args.as_slice() {
-        [Arg::Field(path)] if path.len() == 1 => path.first().map(String::as_str),
-        _ => None,
-    }
-}
-
-/// See [`super::Template::fields`].
-pub(super) fn fields(body: &[Node]) -> Option<Vec<String>> {
-    let mut out = Vec::new();
-    let known = list_fields(body, &mut out);
-    out.sort_unstable();
-    out.dedup();
-    known.then_some(out)
-}
-
-/// Fields that are named, whatever else is read.
-pub(super) fn named(body: &[Node]) -> Vec<String> {
-    let mut out = Vec::new();
-    list_fields(body, &mut out);
-    out
-}
-
-/// Collects first names of field paths; false when the data itself is used.
-fn list_fields(list: &[Node], out: &mut Vec<String>) -> bool {
-    let mut ok = true;
-    for n in list {
-        ok &= match n {
-            Node::Text(_) | Node::Break | Node::Continue => true,
-            Node::Action(p) => pipe_fields(p, out),
-            // Inside `with` and `range` the dot is another value; names there only add to the
-            // list, which is harmless.
-            Node::If(p, a, b) | Node::With(p, a, b) | Node::Range(p, a, b) => {
-                let (own, then) = (pipe_fields(p, out), list_fields(a, out));
-                let then = then || !matches!(n, Node::If(..)) && !uses_root(a);
-                own & then & list_fields(b, out)
-            }
-            Node::Template(_, p, ..) => {
-                if let Some(p) = p {
-                    pipe_fields(p, out);
-                }
-                false
-            }
-        };
-    }
-    ok
-}
-
-/// Whether `$` itself is used as a whole.
-fn uses_root(list: &[Node]) -> bool {
-    let in_pipe = |p: &Pipe| p.commands.iter().flat_map(|c| &c.args).any(arg_uses_root);
-    list.iter().any(|n| match n {
-        Node::Text(_) | Node::Break | Node::Continue => false,
-        Node::Action(p) => in_pipe(p),
-        Node::If(p, a, b) | Node::With(p, a, b) | Node::Range(p, a, b) => {
-            in_pipe(p) || uses_root(a) || uses_root(b)
-        }
-        Node::Template(..) => true,
-    })
-}
-
-fn arg_uses_root(a: &Arg) -> bool {
-    match a {
-        Arg::Variable(v, path) => v == "$" && path.is_empty(),
-        Arg::Chain(inner, _) => arg_uses_root(inner),
-        Arg::Pipe(p) => p.commands.iter().flat_map(|c| &c.args).any(arg_uses_root),
-        _ => false,
-    }
-}
-
-fn pipe_fields(p: &Pipe, out: &mut Vec<String>) -> bool {
-    let mut ok = true;
-    for a in p.commands.iter().flat_map(|c| &c.args) {
-        ok &= arg_fields(a, out);
-    }
-    ok
-}
-
-fn arg_fields(a: &Arg, out: &mut Vec<String>) -> bool {
-    match a {
-        Arg::Dot => false,
-        Arg::Variable(v, path) if v == "$" => {
-            out.extend(path.first().cloned());
-            !path.is_empty()
-        }
-        Arg::Field(path) => {
-            out.extend(path.first().cloned());
-            true
-        }
-        Arg::Chain(inner, _) => arg_fields(inner, out),
-        Arg::Pipe(p) => pipe_fields(p, out),
-        _ => true,
     }
 }

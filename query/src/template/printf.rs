@@ -152,7 +152,7 @@ fn one(out: &mut String, f: &Flags, verb: char, v: &Value) {
             let text = float::general(*x);
             pad_number(out, f, &text);
         }
-        ('v' | 's', Value::Text(s) | Value::Safe(s)) => pad(out, f, cut(f, s)),
+        ('v' | 's', Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s)) => pad(out, f, cut(f, s)),
         ('v' | 'd', Value::Int(n) | Value::Int64(n)) => integer(out, f, *n, 10, false),
         ('v', Value::Float(x)) => decimal(out, f, 'g', *x),
         ('v' | 't', Value::Bool(b)) => pad(out, f, if *b { "true" } else { "false" }),
@@ -161,7 +161,7 @@ fn one(out: &mut String, f: &Flags, verb: char, v: &Value) {
         ('s', Value::Time(_) | Value::Duration(_) | Value::Object(_)) => {
             pad(out, f, cut(f, &v.text()));
         }
-        ('q', Value::Text(s) | Value::Safe(s)) => {
+        ('q', Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s)) => {
             let s = cut(f, s);
             let raw = f.sharp && !s.contains(['`', '\n']);
             let quoted = if raw {
@@ -175,7 +175,7 @@ fn one(out: &mut String, f: &Flags, verb: char, v: &Value) {
             let c = u32::try_from(*n).ok().and_then(char::from_u32);
             pad(out, f, &quote::quote_char(c.unwrap_or('\u{fffd}')));
         }
-        ('x' | 'X', Value::Text(s) | Value::Safe(s)) => {
+        ('x' | 'X', Value::Text(s) | Value::Safe(s) | Value::SafeUrl(s)) => {
             let mut hex = String::new();
             for (i, b) in s.bytes().enumerate() {
                 if i > 0 && f.space {
@@ -200,7 +200,7 @@ fn one(out: &mut String, f: &Flags, verb: char, v: &Value) {
         }
         ('U', Value::Int(n) | Value::Int64(n)) => pad(out, f, &format!("U+{n:04X}")),
         ('e' | 'E' | 'f' | 'F' | 'g' | 'G', Value::Float(x)) => decimal(out, f, verb, *x),
-        (verb, Value::List(l)) => {
+        (verb, Value::List(l) | Value::Texts(l)) => {
             out.push('[');
             for (i, v) in l.iter().enumerate() {
                 if i > 0 {
@@ -222,6 +222,7 @@ fn one(out: &mut String, f: &Flags, verb: char, v: &Value) {
             }
             out.push(']');
         }
+        ('d' | 'x' | 'X' | 'b' | 'o', v) if v.as_int().is_some() => one(out, f, verb, v.base()),
         (verb, v) => {
             out.push_str("%!");
             out.push(verb);

@@ -5,7 +5,7 @@ use super::*;
 fn run(text: &str, data: &Value) -> Result<String, String> {
     let t = Template::parse("t", text, &[]).map_err(|e| e.to_string())?;
     let mut out = String::new();
-    t.execute(data, &mut NoHost, Budget::default(), Escape::None, &mut out)
+    t.execute(data, &mut NoHost, Budget::default(), &mut out)
         .map_err(|e| e.to_string())?;
     Ok(out)
 }
@@ -153,13 +153,8 @@ fn html_mode_escapes_all_but_safe_values() {
         texts: false,
     }));
     let mut out = String::new();
-    let r = t.execute(
-        &data,
-        &mut NoHost,
-        Budget::default(),
-        Escape::Html,
-        &mut out,
-    );
+    let html = t.html().unwrap();
+    let r = html.execute(&data, &mut NoHost, Budget::default(), &mut out);
     assert_eq!((r, out.as_str()), (Ok(()), "<b>&lt;i&gt;</b><u>"));
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::{LabelSet, Surroundings};
 use crate::regex::GoRegex;
-use crate::template::{Budget, Function, Host, Kind, Map, Value, query_escape};
+use crate::template::{Budget, Function, Host, Kind, Map, Value, family, query_escape};
 use crate::text::{bytes, float, go_duration, layout};
 
 /// Bounds for one line.
@@ -31,11 +31,11 @@ pub(super) const TABLE: &[Function] = &[
     Function::host("__line__", &[]),
     Function::host("__timestamp__", &[]),
     Function::host("now", &[]),
-    Function::pure("ToLower", &[T], |a| Ok(text(a, 0).to_lowercase().into())),
-    Function::pure("ToUpper", &[T], |a| Ok(text(a, 0).to_uppercase().into())),
-    Function::pure("lower", &[T], |a| Ok(text(a, 0).to_lowercase().into())),
-    Function::pure("upper", &[T], |a| Ok(text(a, 0).to_uppercase().into())),
-    Function::pure("title", &[T], |a| Ok(title(text(a, 0)).into())),
+    Function::pure("ToLower", &[T], |a| Ok(family::lower(text(a, 0)).into())),
+    Function::pure("ToUpper", &[T], |a| Ok(family::upper(text(a, 0)).into())),
+    Function::pure("lower", &[T], |a| Ok(family::lower(text(a, 0)).into())),
+    Function::pure("upper", &[T], |a| Ok(family::upper(text(a, 0)).into())),
+    Function::pure("title", &[T], |a| Ok(family::title(text(a, 0)).into())),
     Function::pure("Replace", &[T, T, T, I], |a| {
         let (s, old, new, n) = (text(a, 0), text(a, 1), text(a, 2), int(a, 3));
         Ok(match usize::try_from(n) {
@@ -303,21 +303,6 @@ fn seconds(s: &str) -> Answer {
 
 fn regex(pattern: &str) -> Result<GoRegex, String> {
     GoRegex::new(pattern).map_err(|e| e.to_string())
-}
-
-fn title(s: &str) -> String {
-    let mut out = String::with_capacity(s.len());
-    let mut start = true;
-    for c in s.chars() {
-        if start {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
-        let in_word = c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace());
-        start = !in_word;
-    }
-    out
 }
 
 fn trim<'s>(s: &'s str, set: &str, left: bool, right: bool) -> &'s str {

@@ -6,7 +6,7 @@ use super::line_format::{TEMPLATE_ERROR, template};
 use super::{Entry, Step, Surroundings};
 use crate::logql::ast::LabelFormat;
 use crate::logql::parse::ParseError;
-use crate::template::{Escape, Template};
+use crate::template::Template;
 
 enum Term {
     Rename { to: String, from: String },
@@ -71,13 +71,7 @@ impl Step for LabelFormatter {
                         around,
                     };
                     let mut out = String::new();
-                    let done = template.execute(
-                        data,
-                        &mut host,
-                        functions::BUDGET,
-                        Escape::None,
-                        &mut out,
-                    );
+                    let done = template.execute(data, &mut host, functions::BUDGET, &mut out);
                     match done {
                         Ok(()) => entry.labels.set(Category::Parsed, to, &out),
                         Err(e) => entry.labels.fail(TEMPLATE_ERROR, &e.to_string()),

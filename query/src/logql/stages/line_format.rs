@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::functions::{self, LineHost};
 use super::{Entry, Step, Surroundings};
 use crate::logql::parse::ParseError;
-use crate::template::{Escape, MissingKey, Template};
+use crate::template::{MissingKey, Template};
 
 /// The error of a template that fails.
 pub(super) const TEMPLATE_ERROR: &str = "TemplateFormatErr";
@@ -52,9 +52,9 @@ impl Step for LineFormat {
             around,
         };
         let mut out = String::with_capacity(entry.line.len());
-        let done =
-            self.template
-                .execute(&data, &mut host, functions::BUDGET, Escape::None, &mut out);
+        let done = self
+            .template
+            .execute(&data, &mut host, functions::BUDGET, &mut out);
         match done {
             Ok(()) => entry.line = Cow::Owned(out),
             Err(e) => entry.labels.fail(TEMPLATE_ERROR, &e.to_string()),
