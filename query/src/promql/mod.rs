@@ -27,7 +27,7 @@ pub use eval::{
     Answer, CancelToken, Engine, EngineOptions, MatrixSeries, Parallelism, QueryError,
     QueryOptions, Sample, SampleValue, Stats, StepStats, Timings, Value,
 };
-pub use parse::{ParseError, ParseOptions, parse, parse_selector};
+pub use parse::{ParseError, ParseOptions, parse, parse_metric, parse_selector};
 
 /// Matchers of every selector of an expression, in the order of the text (query_exemplars).
 #[must_use]

@@ -38,7 +38,9 @@ pub fn title(s: &str) -> String {
         } else {
             c
         };
-        start = !(c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace()));
+        // Of ASCII only letters, digits and underscores make words; of the rest all but spaces.
+        let word = c.is_alphanumeric() || c == '_' || (!c.is_ascii() && !c.is_whitespace());
+        start = !word;
         out
     });
     each.collect()

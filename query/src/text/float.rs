@@ -114,6 +114,16 @@ fn push_exponent(out: &mut String, d: &Digits) {
     out.push_str(itoa::Buffer::new().format(e));
 }
 
+/// Go's `'e'` with precision -1: one digit, the others behind a point, always an exponent.
+#[must_use]
+pub fn exponential(v: f64) -> String {
+    let mut s = String::new();
+    if !special(&mut s, v) {
+        push_exponent(&mut s, &digits_of(v));
+    }
+    s
+}
+
 /// Appends the plain decimal form (Go's `'f'` with precision -1): no exponent ever.
 pub fn write_plain(out: &mut String, v: f64) {
     if !special(out, v) {
@@ -319,6 +329,22 @@ pub fn parse_float_literal(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exponential_form() {
+        for (v, text) in [
+            (1.0, "1e+00"),
+            (0.0, "0e+00"),
+            (-0.0, "-0e+00"),
+            (-1234.5, "-1.2345e+03"),
+            (1e-7, "1e-07"),
+            (1.5e300, "1.5e+300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(exponential(v), text);
+        }
+    }
 
     #[test]
     fn api_form() {

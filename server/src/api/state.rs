@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
 use crate::ingest::LogService;
+use crate::rules;
 use crate::scrape::Scraper;
 use crate::telemetry::Metrics;
 
@@ -112,6 +113,8 @@ pub(crate) struct Api {
     pub(crate) replay: Arc<ReplayProgress>,
     /// What is scraped, once the store is open.
     scraper: ArcSwapOption<Scraper>,
+    /// What is evaluated, once the store is open.
+    rules: ArcSwapOption<rules::Service>,
     phase: AtomicU8,
     /// The configuration in force.
     pub(crate) config: ArcSwap<LoadedConfig>,
@@ -162,6 +165,7 @@ impl Api {
             store: ArcSwapOption::empty(),
             replay: Arc::default(),
             scraper: ArcSwapOption::empty(),
+            rules: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
@@ -220,6 +224,16 @@ impl Api {
     /// What is scraped.
     pub(crate) fn scraper(&self) -> Option<Arc<Scraper>> {
         self.scraper.load_full()
+    }
+
+    /// What is evaluated.
+    pub(crate) fn rules(&self) -> Option<Arc<rules::Service>> {
+        self.rules.load_full()
+    }
+
+    /// Evaluation has started.
+    pub(crate) fn set_rules(&self, rules: Arc<rules::Service>) {
+        self.rules.store(Some(rules));
     }
 
     /// Scraping has started.

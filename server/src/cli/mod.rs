@@ -17,6 +17,7 @@ mod loki;
 mod personality;
 mod prometheus;
 mod query;
+mod test_rules;
 mod up;
 
 use std::ffi::OsString;
@@ -97,6 +98,7 @@ fn command() -> Command {
         .subcommand(data::export_command())
         .subcommand(data::import_command())
         .subcommand(query::command())
+        .subcommand(test_rules::command())
         .subcommand(Command::new("version").about("Prints the version"))
 }
 
@@ -140,6 +142,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),
+        Some(("test", m)) => test_rules::run(m),
         Some(("check", m)) => match m.subcommand() {
             Some(("data", m)) => data::check(m),
             _ => check::run(m),

@@ -11,6 +11,7 @@ use crate::config::limits::{SeriesLimits, WriteLimits};
 use crate::config::prometheus::PROTOBUF_MESSAGES;
 use crate::http::ListenerOptions;
 use crate::lifecycle::{self, ConfigSource, Exit, Plan, StorageOptions};
+use crate::rules::{Restoring, RuleOptions, SendOptions};
 
 /// All flags of the original, and ours.
 pub(super) const FLAGS: &[Flag] = &[
@@ -208,24 +209,46 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Number,
         "Largest frame of a streamed remote read",
     ),
-    ignored("rules.alert.for-outage-tolerance", "1h", Kind::Duration),
-    ignored("rules.alert.for-grace-period", "10m", Kind::Duration),
-    ignored("rules.alert.resend-delay", "1m", Kind::Duration),
+    flag(
+        "rules.alert.for-outage-tolerance",
+        "1h",
+        Kind::Duration,
+        "Longest outage after which pending and firing alerts go on",
+    ),
+    flag(
+        "rules.alert.for-grace-period",
+        "10m",
+        Kind::Duration,
+        "Shortest time between a restart and an alert that goes on; rules with less patience start anew",
+    ),
+    flag(
+        "rules.alert.resend-delay",
+        "1m",
+        Kind::Duration,
+        "Shortest time before an alert is sent again",
+    ),
     ignored("rules.max-concurrent-evals", "4", Kind::Number),
     ignored("scrape.adjust-timestamps", "true", Kind::Bool),
     ignored("scrape.timestamp-tolerance", "2ms", Kind::Duration),
     ignored("scrape.name-escaping-scheme", "values", Kind::Text),
     ignored("scrape.discovery-reload-interval", "5s", Kind::Duration),
-    ignored(
+    flag(
         "alertmanager.notification-queue-capacity",
         "10000",
         Kind::Number,
+        "Alerts that wait for one Alertmanager",
     ),
-    ignored("alertmanager.notification-batch-size", "256", Kind::Number),
-    ignored(
+    flag(
+        "alertmanager.notification-batch-size",
+        "256",
+        Kind::Number,
+        "Alerts in one request",
+    ),
+    flag(
         "alertmanager.drain-notification-queue-on-shutdown",
         "true",
         Kind::Bool,
+        "Send the alerts that wait before the server ends",
     ),
     ignored("alertmanager.timeout", "", Kind::Duration),
     flag(
@@ -432,6 +455,18 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             features,
         },
         flags: v.shown(),
+        rules: RuleOptions {
+            restoring: Restoring {
+                tolerance_ms: v.duration("rules.alert.for-outage-tolerance").as_ms(),
+                grace_ms: v.duration("rules.alert.for-grace-period").as_ms(),
+            },
+            resend_ms: v.duration("rules.alert.resend-delay").as_ms(),
+            send: SendOptions {
+                capacity: v.number("alertmanager.notification-queue-capacity"),
+                batch: v.number("alertmanager.notification-batch-size"),
+                drain: v.on("alertmanager.drain-notification-queue-on-shutdown"),
+            },
+        },
         storage: StorageOptions {
             dir,
             wal_sync,

@@ -14,12 +14,15 @@
 mod plan;
 mod reload;
 mod run;
+mod services;
 mod signals;
 mod store;
 mod tasks;
 
 pub(crate) use plan::{ConfigSource, Familiar, Plan, StorageOptions, WalSync};
 pub(crate) use run::run;
+
+use services::Services;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::config::limits::SeriesLimits;
 use crate::config::prometheus::{LoadedConfig, load, load_text};
 use crate::config::{ByteSize, ConfigError, PromDuration};
 use crate::http::ListenerOptions;
+use crate::rules::RuleOptions;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -111,6 +112,8 @@ pub(crate) struct Plan {
     pub(crate) options: ServerOptions,
     /// Flags with their values, for display.
     pub(crate) flags: BTreeMap<String, String>,
+    /// Rules and where alerts go.
+    pub(crate) rules: RuleOptions,
     /// The store.
     pub(crate) storage: StorageOptions,
     /// How often the configuration file is looked at for changes, if at all.

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use super::ConfigSource;
+use super::{ConfigSource, Services};
 use crate::api::Api;
 use crate::config::prometheus::LoadedConfig;
 use crate::telemetry::Gauge;
-use crate::{remote, scrape};
 
 /// Message to the operator while the configuration in force is not the one in the file.
 const NOTICE: &str = "Configuration reload has failed.";
@@ -22,13 +21,11 @@ const NOTICE: &str = "Configuration reload has failed.";
 pub(super) fn reload(
     api: &Api,
     source: &ConfigSource,
-    (scraping, remote): (&scrape::Service, &remote::Service),
+    services: &Services,
     changed: &watch::Sender<Arc<LoadedConfig>>,
 ) -> Result<(), String> {
     let loaded = source.load().map_err(|e| e.to_string()).and_then(|c| {
-        let destinations = remote.prepare(&c)?;
-        scraping.apply(&c.jobs)?;
-        remote.apply(destinations);
+        services.apply(api, &c)?;
         Ok(c)
     });
     let ok = loaded.is_ok();

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::reload::{in_force, reload, warn_once, watch_files};
+use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, Plan, store};
@@ -16,12 +17,9 @@ use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
 use crate::http::{Guard, Listener};
 use crate::telemetry::{Gauge, Metrics};
-use crate::{remote, scrape};
 
 /// How long requests in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
-/// How long services may take to end after that.
-const SERVICES_STOP: Duration = Duration::from_secs(30);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Exit {
@@ -205,28 +203,17 @@ async fn serve(plan: Plan) -> Exit {
         );
     }
     let config = api.config.load_full();
-    let scraping = Arc::new(scrape::Service::new(db.clone(), scrape_seed(&config)));
-    let remote = Arc::new(remote::Service::new(
-        db.clone(),
-        &plan.storage.dir,
-        &api.metrics,
-    ));
-    scraping.enable(&api.options.features);
-    // Destinations first: what is scraped from the first moment on is theirs.
-    let started = remote.prepare(&config).and_then(|d| {
-        remote.apply(d);
-        scraping.apply(&config.jobs)
-    });
-    if let Err(e) = started {
-        tracing::error!(error = %e, "scraping or remote write cannot be started");
+    let services = Arc::new(Services::new(&plan, &api, &db));
+    if let Err(e) = services.apply(&api, &config) {
+        tracing::error!(error = %e, "scraping, rules or remote write cannot be started");
         api.set_phase(Phase::Stopping);
         http.stop(DRAIN).await;
         return Exit::Start;
     }
-    api.metrics.register(Arc::new(scraping.board()));
-    api.set_scraper(scraping.scraper());
-    let services = (scraping.clone(), remote.clone());
-    let kept = (api.clone(), plan.config.clone(), services);
+    api.metrics.register(Arc::new(services.scraping.board()));
+    api.set_scraper(services.scraping.scraper());
+    api.set_rules(services.rules.clone());
+    let kept = (api.clone(), plan.config.clone(), services.clone());
     tasks.spawn(
         "reload",
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
@@ -247,9 +234,8 @@ async fn serve(plan: Plan) -> Exit {
     tokio::select! {
         () = async {
             http.stop(DRAIN + Duration::from_secs(1)).await;
-            tasks.stop(SERVICES_STOP).await;
-            scraping.stop().await;
-            remote.stop().await;
+            tasks.stop(services::STOP).await;
+            services.stop().await;
         } => {}
         again = stop_request(&mut signals, &mut never) => {
             tracing::warn!(reason = again, "second request to stop: ending at once");
@@ -265,13 +251,6 @@ async fn serve(plan: Plan) -> Exit {
     }
     tracing::info!("stopped");
     Exit::Ok
-}
-
-/// Servers that scrape the same targets do so at different moments.
-fn scrape_seed(config: &LoadedConfig) -> u64 {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let own = format!("{host}{:?}", config.document.global.external_labels);
-    xxhash_rust::xxh3::xxh3_64(own.as_bytes())
 }
 
 /// Serves signals that do not stop the server; gives the reason to stop.
@@ -310,11 +289,7 @@ async fn stop_request(signals: &mut Signals, quit: &mut watch::Receiver<bool>) -
 }
 
 async fn answer_reloads(
-    (api, source, (scraping, remote)): (
-        Arc<Api>,
-        super::ConfigSource,
-        (Arc<scrape::Service>, Arc<remote::Service>),
-    ),
+    (api, source, services): (Arc<Api>, super::ConfigSource, Arc<Services>),
     changed: watch::Sender<Arc<LoadedConfig>>,
     mut reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     mut stop: watch::Receiver<bool>,
@@ -327,8 +302,7 @@ async fn answer_reloads(
         let Some(done) = done else { return };
         tell_manager(&[sd_notify::NotifyState::Reloading]);
         // Loading reads files and may take a moment.
-        let result =
-            tokio::task::block_in_place(|| reload(&api, &source, (&scraping, &remote), &changed));
+        let result = tokio::task::block_in_place(|| reload(&api, &source, &services, &changed));
         tell_manager(&[sd_notify::NotifyState::Ready]);
         // The one who asked may be gone.
         drop(done.send(result));

@@ -6,6 +6,7 @@ use engine::model::Matcher;
 use query::promql::{Engine, EngineOptions, Parallelism, ParseOptions};
 
 use crate::api::Api;
+use crate::config::prometheus::LoadedConfig;
 
 /// A selector's matchers.
 ///
@@ -29,8 +30,13 @@ pub(super) fn parse_options(api: &Api) -> ParseOptions {
 
 /// The engine with the options in force.
 pub(super) fn engine(api: &Api) -> Engine {
+    engine_for(api, &api.config.load())
+}
+
+/// The engine as it is with `config`.
+pub(crate) fn engine_for(api: &Api, config: &LoadedConfig) -> Engine {
     let on = |name: &str| api.options.features.iter().any(|f| f == name);
-    let global = &api.config.load().document.global;
+    let global = &config.document.global;
     Engine {
         options: EngineOptions {
             parse: parse_options(api),

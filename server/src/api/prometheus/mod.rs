@@ -7,7 +7,7 @@ mod admin;
 mod features;
 mod federate;
 mod labels;
-mod language;
+pub(crate) mod language;
 mod lifecycle;
 mod metadata;
 mod metrics;
@@ -111,7 +111,7 @@ fn api_v1() -> Router<Arc<Api>> {
         .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/scrape_pools", get(targets::pools))
         .route("/scrape_pools/config", get(targets::pool_config))
-        .route("/alertmanagers", get(targets::alertmanagers))
+        .route("/alertmanagers", get(rules::alertmanagers))
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
         .route("/status/config", get(status::config))

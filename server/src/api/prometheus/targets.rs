@@ -1,4 +1,4 @@
-//! `/targets`, `/scrape_pools`, `/alertmanagers`.
+//! `/targets`, `/scrape_pools`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -174,14 +174,6 @@ pub(super) async fn relabel_steps(call: Call) -> Answer {
         })
         .collect();
     Ok(Reply::data(&json!({ "steps": steps })))
-}
-
-/// Where alerts are sent.
-pub(super) async fn alertmanagers(_call: Call) -> Answer {
-    Ok(Reply::data(&json!({
-        "activeAlertmanagers": [],
-        "droppedAlertmanagers": [],
-    })))
 }
 
 #[cfg(test)]

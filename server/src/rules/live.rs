@@ -1,0 +1,177 @@
+//! The world that rules of a running server see: its store, its language, its name.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use engine::metrics::{AppendMode, AppendOptions, Db};
+use engine::model::{
+    BatchExtra, HistogramPoint, Labels, METRIC_NAME, Matcher, SeriesKey, TenantId, WriteBatch,
+};
+use query::promql::ast::Expr;
+use query::promql::{Answer, Engine, QueryError, QueryOptions, SampleValue, Value};
+use query::source::TenantSource;
+
+use super::rule::{Element, Host, Written, histogram_of};
+
+/// What may change with a reload.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// The language.
+    pub(crate) engine: Engine,
+    /// Labels of this server.
+    pub(crate) external_labels: Vec<(String, String)>,
+}
+
+/// Rules over a metric store.
+pub(crate) struct Live {
+    db: Arc<Db>,
+    external_url: String,
+    /// Whether there is a server behind the URL.
+    server: bool,
+    settings: ArcSwap<Settings>,
+    /// The clock of the store's acceptance rules.
+    now_ms: fn(i64) -> i64,
+}
+
+impl Live {
+    /// Rules of a server.
+    pub(crate) fn new(db: Arc<Db>, external_url: String, settings: Settings) -> Self {
+        Self {
+            db,
+            external_url,
+            server: true,
+            settings: ArcSwap::from_pointee(settings),
+            now_ms: |_| jiff::Timestamp::now().as_millisecond(),
+        }
+    }
+
+    /// Rules over made-up samples: it is always the time of the evaluation, and links lead nowhere.
+    pub(crate) fn without_server(mut self) -> Self {
+        self.now_ms = |ts| ts;
+        self.server = false;
+        self
+    }
+
+    /// Changes what a reload changes.
+    pub(super) fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    fn elements(answer: Result<Answer, QueryError>) -> Result<Vec<Element>, String> {
+        match answer.map_err(|e| e.to_string())?.value {
+            Value::Vector(v) => Ok(v
+                .into_iter()
+                .map(|s| Element {
+                    labels: s.labels,
+                    value: s.value,
+                })
+                .collect()),
+            Value::Scalar(_, v) => Ok(vec![Element {
+                labels: Labels::empty(),
+                value: SampleValue::Float(v),
+            }]),
+            Value::String(..) | Value::Matrix(_) => {
+                Err("rule result is not a vector or scalar".into())
+            }
+        }
+    }
+
+    fn source(&self) -> TenantSource<'_> {
+        TenantSource {
+            db: &self.db,
+            tenant: TenantId::DEFAULT,
+        }
+    }
+}
+
+impl Host for Live {
+    fn query(&self, expr: &Expr, ts: i64) -> Result<Vec<Element>, String> {
+        let started = std::time::Instant::now();
+        let clock = || started.elapsed();
+        let options = QueryOptions {
+            clock: Some(&clock),
+            ..QueryOptions::default()
+        };
+        let engine = &self.settings.load().engine;
+        Self::elements(engine.instant_expr(&self.source(), expr, ts, options))
+    }
+
+    fn query_text(&self, text: &str, ts: i64) -> Result<Vec<Element>, String> {
+        let parse = self.settings.load().engine.options.parse;
+        let expr = query::promql::parse(text, parse).map_err(|e| e.to_string())?;
+        self.query(&expr, ts)
+    }
+
+    fn store(&self, samples: &[Written], ts: i64) {
+        let secret = self.db.key_secret();
+        let mut batch = WriteBatch::default();
+        for (i, s) in samples.iter().enumerate() {
+            let key = SeriesKey::of_labels(secret, &s.labels);
+            match (&s.value, histogram_of(&s.value)) {
+                (SampleValue::Float(v), _) => batch.push_sample(key, i as u64, ts, *v),
+                (_, Some(h)) => {
+                    let first = batch.samples.len();
+                    let extra = BatchExtra {
+                        histograms: vec![HistogramPoint {
+                            t: ts,
+                            start_t: 0,
+                            h: (**h).clone().into_stored(),
+                        }],
+                        ..BatchExtra::default()
+                    };
+                    batch.push_series(key, i as u64, first, Some(extra));
+                }
+                _ => {}
+            }
+        }
+        let labels: Vec<Labels> = samples.iter().map(|s| s.labels.clone()).collect();
+        let options = AppendOptions::new(AppendMode::Partial, (self.now_ms)(ts));
+        match self.db.append(TenantId::DEFAULT, &batch, &labels, &options) {
+            Ok(done) => {
+                if let Some(r) = done.rejected.first.first() {
+                    tracing::warn!(
+                        series = %r.labels,
+                        reason = %r.reason,
+                        refused = done.rejected.total,
+                        "the store refused samples of a rule"
+                    );
+                }
+            }
+            Err(e) => tracing::error!(error = %e, "samples of a rule could not be stored"),
+        }
+    }
+
+    fn newest(&self, labels: &Labels, from: i64, to: i64) -> Option<(i64, f64)> {
+        let matchers: Vec<Matcher> = labels
+            .iter()
+            .map(|(n, v)| Matcher::equal(n, v.to_owned()))
+            .collect();
+        debug_assert!(labels.get(METRIC_NAME).is_some(), "a name makes it fast");
+        let found = self.db.select(TenantId::DEFAULT, &matchers, from, to);
+        let found = found
+            .inspect_err(|e| tracing::warn!(error = %e, "alerts of before cannot be read"))
+            .ok()?;
+        let exact = (0..found.len()).find(|i| found.labels(*i) == labels)?;
+        let mut newest = None;
+        let read = found.scan(exact..exact + 1, &mut |_, c| {
+            newest = c.ts.last().copied().zip(c.values.last().copied());
+            std::ops::ControlFlow::Continue(())
+        });
+        if let Err(e) = read {
+            tracing::warn!(error = %e, "alerts of before cannot be read");
+        }
+        newest
+    }
+
+    fn external_url(&self) -> &str {
+        &self.external_url
+    }
+
+    fn server_url(&self) -> Option<&str> {
+        self.server.then_some(&self.external_url)
+    }
+
+    fn external_labels(&self) -> Vec<(String, String)> {
+        self.settings.load().external_labels.clone()
+    }
+}
