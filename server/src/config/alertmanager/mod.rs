@@ -17,6 +17,7 @@ mod matcher;
 mod receivers;
 mod route;
 mod url;
+mod usable;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub(crate) use intervals::{NamedInterval, TimeInterval};
 pub(crate) use matcher::{MatchOp, Matcher, parse_matcher, parse_matchers};
 pub(crate) use receivers::*;
 pub(crate) use route::{GROUP_BY_ALL, InhibitRule, RouteConfig};
+pub(crate) use usable::load_usable;
 pub(crate) use url::{HttpUrl, SecretUrl, SecretUrlTemplate};
 
 use super::fields::{Check, config};

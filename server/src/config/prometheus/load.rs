@@ -149,7 +149,7 @@ pub(super) fn is_pattern(path: &str) -> bool {
 ///
 /// # Errors
 /// When a pattern names too many files.
-pub(in crate::config) fn expand(
+pub(crate) fn expand(
     config: &Path,
     patterns: &[String],
 ) -> Result<Vec<PathBuf>, ConfigError> {

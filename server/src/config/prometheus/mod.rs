@@ -28,7 +28,8 @@ pub(crate) use http_client::{
     TlsConfig, TlsVersion,
 };
 pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
-pub(in crate::config) use load::{directory_of, expand, resolve};
+pub(crate) use load::expand;
+pub(in crate::config) use load::{directory_of, resolve};
 pub(crate) use relabel::{Pattern, RelabelAction, RelabelConfig};
 pub(crate) use remote::{
     MetadataConfig, PROTOBUF_MESSAGES, QueueConfig, RemoteReadConfig, RemoteWriteConfig,
