@@ -56,7 +56,11 @@ impl PostedAlert {
         if labels.is_empty() {
             return Err("at least one label pair required".to_owned());
         }
-        if labels.keys().chain(self.annotations.keys()).any(String::is_empty) {
+        if labels
+            .keys()
+            .chain(self.annotations.keys())
+            .any(String::is_empty)
+        {
             return Err("invalid label set: invalid name \"\"".to_owned());
         }
         let starts_at = self.starts_at.or(self.ends_at).unwrap_or(now);

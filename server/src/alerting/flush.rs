@@ -112,7 +112,14 @@ impl Alertmanager {
             let core = self.core.lock();
             let told = core.log.get(&key, t.flush.tick);
             let repeat = options.repeat_interval;
-            let why = decide(told, &firing, &resolved, i.send_resolved, repeat, t.flush.tick);
+            let why = decide(
+                told,
+                &firing,
+                &resolved,
+                i.send_resolved,
+                repeat,
+                t.flush.tick,
+            );
             (why, told.map_or(String::new(), |t| t.memo.clone()))
         };
         let Some(why) = why else { return true };
@@ -156,7 +163,10 @@ impl Alertmanager {
         memo: String,
     ) -> Message {
         let tick = t.flush.tick;
-        let told = t.alerts.iter().filter(|a| i.send_resolved || !a.resolved(tick));
+        let told = t
+            .alerts
+            .iter()
+            .filter(|a| i.send_resolved || !a.resolved(tick));
         let told: Vec<&Alert> = told.collect();
         let fires = told.iter().any(|a| !a.resolved(tick));
         let labels = told.iter().map(|a| a.labels.as_ref());
@@ -196,7 +206,9 @@ impl Alertmanager {
         loop {
             let started = Instant::now();
             let longest = match i.timeout_s {
-                s if s > 0.0 => t.deadline.min(started + Duration::from_secs_f64(s.min(1e6))),
+                s if s > 0.0 => t
+                    .deadline
+                    .min(started + Duration::from_secs_f64(s.min(1e6))),
                 _ => t.deadline,
             };
             let attempt = tokio::time::timeout_at(longest.into(), i.notifier.send(message));
@@ -256,7 +268,11 @@ fn alert_data(a: &Alert, tick: Timestamp) -> AlertData {
         labels: (*a.labels).clone(),
         annotations: (*a.annotations).clone(),
         starts_at: a.starts_at.to_string(),
-        ends_at: if over { a.ends_at.to_string() } else { ZERO_TIME.to_owned() },
+        ends_at: if over {
+            a.ends_at.to_string()
+        } else {
+            ZERO_TIME.to_owned()
+        },
         generator_url: a.generator_url.clone(),
         fingerprint: format!("{:016x}", a.fingerprint),
     }

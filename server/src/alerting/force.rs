@@ -33,8 +33,9 @@ impl Source {
         let loaded = match self {
             Self::File(f) => load(f).map(|l| (l, Vec::new())),
             Self::Usable(f) => load_usable(f),
-            Self::Text(t) => load_text(std::path::Path::new("built-in.yml"), t)
-                .map(|l| (l, Vec::new())),
+            Self::Text(t) => {
+                load_text(std::path::Path::new("built-in.yml"), t).map(|l| (l, Vec::new()))
+            }
         };
         loaded.map_err(|e| e.to_string())
     }

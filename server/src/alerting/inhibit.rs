@@ -142,7 +142,10 @@ mod tests {
             "missing on both sides is equal"
         );
         i.collect(at(100));
-        assert!(i.inhibited_by(&t, at(1)).is_none(), "what is over is forgotten");
+        assert!(
+            i.inhibited_by(&t, at(1)).is_none(),
+            "what is over is forgotten"
+        );
     }
 
     #[test]

@@ -38,8 +38,12 @@ pub(crate) struct Numbers {
 }
 
 /// Reasons in the order of [`Numbers::suppressed`].
-pub(crate) const SUPPRESSED: [&str; 4] =
-    ["inhibition", "mute_time_interval", "active_time_interval", "silence"];
+pub(crate) const SUPPRESSED: [&str; 4] = [
+    "inhibition",
+    "mute_time_interval",
+    "active_time_interval",
+    "silence",
+];
 
 impl Numbers {
     /// A notification was delivered.
@@ -271,4 +275,3 @@ impl Alertmanager {
         }
     }
 }
-

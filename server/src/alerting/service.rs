@@ -219,7 +219,10 @@ impl Alertmanager {
         }
         self.generation.send_modify(|g| *g += 1);
         let all = async { while flushes.join_next().await.is_some() {} };
-        if tokio::time::timeout(LEAVE + Duration::from_secs(1), all).await.is_err() {
+        if tokio::time::timeout(LEAVE + Duration::from_secs(1), all)
+            .await
+            .is_err()
+        {
             tracing::warn!("notifications in progress are cut off");
         }
     }
@@ -257,7 +260,12 @@ impl Alertmanager {
                 let horizon = now
                     .checked_sub(self.options.retention)
                     .unwrap_or(Timestamp::MIN);
-                gone.extend(core.silences.forget(horizon).into_iter().map(Kept::SilenceGone));
+                gone.extend(
+                    core.silences
+                        .forget(horizon)
+                        .into_iter()
+                        .map(Kept::SilenceGone),
+                );
                 gone.extend(core.log.forget(now).into_iter().map(Kept::ToldGone));
             }
         }
@@ -279,7 +287,9 @@ impl Alertmanager {
     /// Why it cannot be loaded; the old one stays in force then.
     pub(crate) fn reload(&self) -> Result<(), String> {
         let loaded = InForce::load(&self.options.source);
-        self.numbers.load_failed.store(u64::from(loaded.is_err()), Relaxed);
+        self.numbers
+            .load_failed
+            .store(u64::from(loaded.is_err()), Relaxed);
         let in_force = Arc::new(loaded?);
         let now = Timestamp::now();
         {
@@ -347,13 +357,20 @@ impl Alertmanager {
                     "exceeded maximum number of silences: {max} (limit: {max})"
                 )));
             }
-            let changed = core.silences.set(new, uuid::Uuid::new_v4().to_string(), now)?;
-            let rows = changed.iter().filter_map(|id| core.silences.get(id).cloned());
+            let changed = core
+                .silences
+                .set(new, uuid::Uuid::new_v4().to_string(), now)?;
+            let rows = changed
+                .iter()
+                .filter_map(|id| core.silences.get(id).cloned());
             let rows: Vec<Kept> = rows.map(Kept::Silence).collect();
             (changed.into_iter().next().unwrap_or_default(), rows)
         };
         // SRV3
-        self.keeper.keep(rows).await.map_err(SilenceError::NotKept)?;
+        self.keeper
+            .keep(rows)
+            .await
+            .map_err(SilenceError::NotKept)?;
         Ok(id)
     }
 

@@ -13,6 +13,7 @@ use engine::wal::ReplayProgress;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use crate::alerting::Alertmanager;
 use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
 use crate::ingest::LogService;
@@ -112,6 +113,8 @@ pub(crate) struct Api {
     pub(crate) replay: Arc<ReplayProgress>,
     /// What is scraped, once the store is open.
     scraper: ArcSwapOption<Scraper>,
+    /// Alerting, once it runs.
+    alertmanager: ArcSwapOption<Alertmanager>,
     phase: AtomicU8,
     /// The configuration in force.
     pub(crate) config: ArcSwap<LoadedConfig>,
@@ -162,6 +165,7 @@ impl Api {
             store: ArcSwapOption::empty(),
             replay: Arc::default(),
             scraper: ArcSwapOption::empty(),
+            alertmanager: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
@@ -220,6 +224,16 @@ impl Api {
     /// What is scraped.
     pub(crate) fn scraper(&self) -> Option<Arc<Scraper>> {
         self.scraper.load_full()
+    }
+
+    /// Alerting.
+    pub(crate) fn alertmanager(&self) -> Option<Arc<Alertmanager>> {
+        self.alertmanager.load_full()
+    }
+
+    /// Alerting has started.
+    pub(crate) fn set_alertmanager(&self, service: Arc<Alertmanager>) {
+        self.alertmanager.store(Some(service));
     }
 
     /// Scraping has started.

@@ -448,6 +448,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
         },
         auto_reload: auto.then(|| v.duration("config.auto-reload-interval").as_std()),
         loki: crate::config::loki::LokiConfig::default(),
+        alertmanager: None,
         announce: None,
         listen,
     })

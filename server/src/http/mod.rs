@@ -25,6 +25,7 @@ mod params;
 pub(crate) mod sigv4;
 mod stream;
 mod tls;
+pub(crate) mod tls_client;
 
 pub(crate) use compress::Coding;
 pub(crate) use guard::Guard;

@@ -11,6 +11,7 @@
 //!
 //! Read next: `run.rs`.
 
+mod alerting;
 mod plan;
 mod reload;
 mod run;
@@ -18,7 +19,7 @@ mod signals;
 mod store;
 mod tasks;
 
-pub(crate) use plan::{ConfigSource, Plan, StorageOptions, WalSync};
+pub(crate) use plan::{AlertmanagerPlan, ConfigSource, Plan, StorageOptions, WalSync};
 pub(crate) use run::run;
 
 /// How the process ends.

@@ -3,10 +3,25 @@
 //! Owns: what a notifier is given and may answer, which notifiers a receiver has.
 //! Knows nothing of: groups, the log, repeating: it is told to send, and says whether that worked.
 //!
-//! One kind, one file. Read next: `http.rs`, `webhook.rs`.
+//! One kind, one file; rooms that differ in nothing but the document share `rooms.rs`.
+//! Read next: `http.rs`, `webhook.rs`.
 
+mod email;
 mod http;
+mod incidentio;
+mod jira;
+mod opsgenie;
+mod pagerduty;
+mod pushover;
+mod rocketchat;
+mod rooms;
+mod slack;
+mod smtp;
+mod sns;
+mod telegram;
+mod victorops;
 mod webhook;
+mod wechat;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -131,7 +146,11 @@ impl Message {
         use serde_json::Value as V;
         Ok(match v {
             V::String(s) => V::String(self.text(s)?),
-            V::Array(a) => V::Array(a.iter().map(|v| self.document(v)).collect::<Result<_, _>>()?),
+            V::Array(a) => V::Array(
+                a.iter()
+                    .map(|v| self.document(v))
+                    .collect::<Result<_, _>>()?,
+            ),
             V::Object(o) => {
                 let mut out = serde_json::Map::new();
                 for (k, v) in o {
@@ -181,9 +200,24 @@ pub(crate) struct Integration {
 
 /// The names of kinds in metrics and in the log.
 pub(crate) const KINDS: [&str; 18] = [
-    "discord", "email", "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie",
-    "pagerduty", "pushover", "rocketchat", "slack", "sns", "telegram", "victorops", "webex",
-    "webhook", "wechat",
+    "discord",
+    "email",
+    "incidentio",
+    "jira",
+    "mattermost",
+    "msteams",
+    "msteamsv2",
+    "opsgenie",
+    "pagerduty",
+    "pushover",
+    "rocketchat",
+    "slack",
+    "sns",
+    "telegram",
+    "victorops",
+    "webex",
+    "webhook",
+    "wechat",
 ];
 
 /// An integration that cannot be used, and why.
@@ -201,10 +235,9 @@ pub(crate) struct Unusable {
 pub(crate) fn integrations(r: &Receiver) -> (Vec<Integration>, Vec<Unusable>) {
     let mut out = (Vec::new(), Vec::new());
     macro_rules! all {
-        ($($list:ident, $kind:literal, $build:expr;)*) => {$(
+        ($($list:ident, $kind:literal, $build:path;)*) => {$(
             for (index, c) in r.$list.iter().enumerate() {
-                #[allow(clippy::redundant_closure_call, reason = "one form for all kinds")]
-                match ($build)(c) {
+                match $build(c) {
                     Ok((notifier, timeout_s)) => out.0.push(Integration {
                         kind: $kind,
                         index,
@@ -218,7 +251,24 @@ pub(crate) fn integrations(r: &Receiver) -> (Vec<Integration>, Vec<Unusable>) {
         )*};
     }
     all! {
+        discord_configs, "discord", rooms::discord;
+        email_configs, "email", email::new;
+        incidentio_configs, "incidentio", incidentio::new;
+        pagerduty_configs, "pagerduty", pagerduty::new;
+        slack_configs, "slack", slack::new;
         webhook_configs, "webhook", webhook::new;
+        opsgenie_configs, "opsgenie", opsgenie::new;
+        wechat_configs, "wechat", wechat::new;
+        pushover_configs, "pushover", pushover::new;
+        victorops_configs, "victorops", victorops::new;
+        sns_configs, "sns", sns::new;
+        telegram_configs, "telegram", telegram::new;
+        webex_configs, "webex", rooms::webex;
+        msteams_configs, "msteams", rooms::msteams;
+        msteamsv2_configs, "msteamsv2", rooms::msteamsv2;
+        jira_configs, "jira", jira::new;
+        rocketchat_configs, "rocketchat", rocketchat::new;
+        mattermost_configs, "mattermost", rooms::mattermost;
     }
     out
 }

@@ -79,7 +79,11 @@ impl Data {
                     "commonAnnotations",
                     set(&self.common_annotations),
                 ),
-                ("ExternalURL", "externalURL", self.external_url.as_str().into()),
+                (
+                    "ExternalURL",
+                    "externalURL",
+                    self.external_url.as_str().into(),
+                ),
                 ("RouteLabels", "routeLabels", set(&self.route_labels)),
                 (
                     "NotificationReason",
@@ -106,7 +110,11 @@ impl AlertData {
                     "generatorURL",
                     self.generator_url.as_str().into(),
                 ),
-                ("Fingerprint", "fingerprint", self.fingerprint.as_str().into()),
+                (
+                    "Fingerprint",
+                    "fingerprint",
+                    self.fingerprint.as_str().into(),
+                ),
             ],
         )
     }
@@ -140,10 +148,7 @@ struct Structure {
     fields: Vec<(&'static str, &'static str, Value)>,
 }
 
-fn structure(
-    type_name: &'static str,
-    fields: Vec<(&'static str, &'static str, Value)>,
-) -> Value {
+fn structure(type_name: &'static str, fields: Vec<(&'static str, &'static str, Value)>) -> Value {
     Value::Object(Arc::new(Structure { type_name, fields }))
 }
 
@@ -161,7 +166,11 @@ impl Object for Structure {
         each.map(|(_, json, v)| (*json, v.clone())).collect()
     }
     fn text(&self) -> String {
-        let pointer = if self.type_name.starts_with('*') { "&" } else { "" };
+        let pointer = if self.type_name.starts_with('*') {
+            "&"
+        } else {
+            ""
+        };
         let each: Vec<String> = self.fields.iter().map(|(_, _, v)| v.text()).collect();
         format!("{pointer}{{{}}}", each.join(" "))
     }
@@ -189,12 +198,20 @@ impl Object for Alerts {
         let Value::List(all) = &self.0 else {
             return Ok(Value::Nil);
         };
-        let wanted = if name == "Firing" { "firing" } else { "resolved" };
+        let wanted = if name == "Firing" {
+            "firing"
+        } else {
+            "resolved"
+        };
         let has_status = |v: &&Value| match v {
-            Value::Object(o) => o.field("Status").is_some_and(|s| s.as_text() == Some(wanted)),
+            Value::Object(o) => o
+                .field("Status")
+                .is_some_and(|s| s.as_text() == Some(wanted)),
             _ => false,
         };
-        Ok(alerts_value(all.iter().filter(has_status).cloned().collect()))
+        Ok(alerts_value(
+            all.iter().filter(has_status).cloned().collect(),
+        ))
     }
     fn text(&self) -> String {
         self.0.text()

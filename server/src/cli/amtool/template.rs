@@ -55,7 +55,9 @@ pub(super) fn run(m: &ArgMatches) -> Result<(), String> {
     };
     let data: Data = serde_json::from_str(&json).map_err(|e| e.to_string())?;
     let text = m.get_one::<String>("template.text").map_or("", |t| t);
-    let html = m.get_one::<String>("template.type").is_some_and(|t| t == "html");
+    let html = m
+        .get_one::<String>("template.type")
+        .is_some_and(|t| t == "html");
     let now = Timestamp::now();
     let out = if html {
         templates.html(text, &data, now)?

@@ -27,8 +27,8 @@ pub(crate) use intervals::{NamedInterval, TimeInterval};
 pub(crate) use matcher::{MatchOp, Matcher, parse_matcher, parse_matchers};
 pub(crate) use receivers::*;
 pub(crate) use route::{GROUP_BY_ALL, InhibitRule, RouteConfig};
-pub(crate) use usable::load_usable;
 pub(crate) use url::{HttpUrl, SecretUrl, SecretUrlTemplate};
+pub(crate) use usable::load_usable;
 
 use super::fields::{Check, config};
 use super::prometheus::{directory_of, expand, resolve};

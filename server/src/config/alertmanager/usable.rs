@@ -19,16 +19,11 @@ use crate::config::{ConfigError, yaml};
 ///
 /// # Errors
 /// When the rest cannot be used either.
-pub(crate) fn load_usable(
-    file: &Path,
-) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
+pub(crate) fn load_usable(file: &Path) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
     usable_text(file, &yaml::read(file)?)
 }
 
-fn usable_text(
-    file: &Path,
-    text: &str,
-) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
+fn usable_text(file: &Path, text: &str) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
     let strict = match load_text(file, text) {
         Ok(loaded) => return Ok((loaded, Vec::new())),
         Err(e) => e,
@@ -54,7 +49,9 @@ fn fault(file: &Path, global: &Value, receiver: Value) -> Option<String> {
         "route": {"receiver": "x"},
         "receivers": [receiver],
     });
-    load_text(file, &alone.to_string()).err().map(|e| e.to_string())
+    load_text(file, &alone.to_string())
+        .err()
+        .map(|e| e.to_string())
 }
 
 fn without_bad_defaults(file: &Path, document: &mut Value, left_out: &mut Vec<String>) {
@@ -63,7 +60,9 @@ fn without_bad_defaults(file: &Path, document: &mut Value, left_out: &mut Vec<St
     };
     let names: Vec<String> = global.keys().cloned().collect();
     for name in names {
-        let Some(value) = global.get(&name) else { continue };
+        let Some(value) = global.get(&name) else {
+            continue;
+        };
         // A name that does not exist is a mistake of another kind.
         let empty = fault(file, &json!({ name.as_str(): null }), json!({"name": "x"}));
         let mut alone = Map::new();
@@ -85,7 +84,11 @@ fn without_bad_integrations(file: &Path, document: &mut Value, left_out: &mut Ve
         let Value::Object(r) = r else { continue };
         let name = r.get("name").and_then(Value::as_str).unwrap_or_default();
         let name = name.to_owned();
-        let kinds: Vec<String> = r.keys().filter(|k| k.ends_with("_configs")).cloned().collect();
+        let kinds: Vec<String> = r
+            .keys()
+            .filter(|k| k.ends_with("_configs"))
+            .cloned()
+            .collect();
         for kind in kinds {
             let Some(Value::Array(list)) = r.get_mut(&kind) else {
                 continue;
@@ -126,7 +129,10 @@ receivers:
         let d = &loaded.document;
         assert_eq!(d.receivers.len(), 2);
         assert_eq!(d.receivers[0].webhook_configs.len(), 1);
-        assert_eq!(d.receivers.iter().map(|r| r.integrations()).sum::<usize>(), 1);
+        assert_eq!(
+            d.receivers.iter().map(|r| r.integrations()).sum::<usize>(),
+            1
+        );
         assert_eq!(d.global.resolve_timeout.as_ms(), 180_000);
         for part in [
             "global.slack_api_url",
@@ -134,7 +140,10 @@ receivers:
             "receiver \"a\", webhook_configs[1]",
             "receiver \"b\", email_configs[0]",
         ] {
-            assert!(left_out.iter().any(|l| l.contains(part)), "{part}: {left_out:?}");
+            assert!(
+                left_out.iter().any(|l| l.contains(part)),
+                "{part}: {left_out:?}"
+            );
         }
     }
 

@@ -149,10 +149,7 @@ pub(super) fn is_pattern(path: &str) -> bool {
 ///
 /// # Errors
 /// When a pattern names too many files.
-pub(crate) fn expand(
-    config: &Path,
-    patterns: &[String],
-) -> Result<Vec<PathBuf>, ConfigError> {
+pub(crate) fn expand(config: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for pattern in patterns {
         let (dir, last) = pattern.rsplit_once('/').unwrap_or((".", pattern));

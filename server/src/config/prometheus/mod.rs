@@ -27,8 +27,8 @@ pub(crate) use http_client::{
     Authorization, BasicAuth, HttpClientConfig, HttpClientFile, HttpHeader, OAuth2, ProxyConfig,
     TlsConfig, TlsVersion,
 };
-pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
 pub(crate) use load::expand;
+pub(crate) use load::{LoadedConfig, load, load_rules, load_text};
 pub(in crate::config) use load::{directory_of, resolve};
 pub(crate) use relabel::{Pattern, RelabelAction, RelabelConfig};
 pub(crate) use remote::{
