@@ -571,9 +571,9 @@ fn fits(v: &Value, kind: Kind) -> bool {
         Kind::Bool => matches!(v, Value::Bool(_)),
         Kind::Time => matches!(v, Value::Time(_)),
         Kind::Duration => matches!(v, Value::Duration(_)),
-        Kind::List => matches!(v, Value::List(_)),
-        Kind::Texts => matches!(v, Value::Texts(_)),
-        Kind::Map => matches!(v, Value::Map(_)),
+        Kind::List => matches!(v.base(), Value::List(_)),
+        Kind::Texts => matches!(v.base(), Value::Texts(_)),
+        Kind::Map => matches!(v.base(), Value::Map(_)),
     }
 }
 

@@ -45,6 +45,16 @@ pub(crate) struct Flush {
     pub(crate) alerts: Vec<Alert>,
 }
 
+/// A group as others see it.
+pub(crate) struct GroupView<'g> {
+    /// Its labels.
+    pub(crate) labels: &'g LabelSet,
+    /// Of its node.
+    pub(crate) options: &'g RouteOptions,
+    /// What is in it.
+    pub(crate) alerts: std::collections::btree_map::Values<'g, u64, Alert>,
+}
+
 /// All groups.
 #[derive(Debug, Default)]
 pub(crate) struct Dispatcher {
@@ -113,6 +123,20 @@ impl Dispatcher {
             });
         }
         out
+    }
+
+    /// All groups: the node, the labels, what is in them.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.groups.iter().map(|((_, labels), g)| GroupView {
+            labels,
+            options: &g.options,
+            alerts: g.alerts.values(),
+        })
+    }
+
+    /// Number of groups.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
     }
 
     /// Ends a flush. When it `worked`, what was over at its tick leaves the group.
@@ -326,6 +350,8 @@ mod tests {
                     out.push((now, why, firing.clone()));
                     told = Some(Told {
                         at: at(now),
+                        until: at(now + 9999),
+                        memo: String::new(),
                         firing,
                         resolved,
                     });

@@ -7,18 +7,94 @@
 //! - NL1  The same sets are told again only after the repeat interval.
 //! - NL2  A message in which nothing fires follows one in which something did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 /// Identities of alerts.
 pub(crate) type Prints = BTreeSet<u64>;
 
+/// One integration of a receiver, and a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LogKey {
+    /// The receiver's name.
+    pub(crate) receiver: String,
+    /// Kind of the integration.
+    pub(crate) kind: String,
+    /// Which of its kind, from 0.
+    pub(crate) index: usize,
+    /// The group in messages.
+    pub(crate) group: String,
+}
+
+impl LogKey {
+    /// As bytes, for a table.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let Self {
+            receiver,
+            kind,
+            index,
+            group,
+        } = self;
+        format!("{receiver}\0{kind}\0{index}\0{group}").into_bytes()
+    }
+
+    /// Reads what [`LogKey::bytes`] gives.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        // A receiver's name may hold anything but what the grammar of YAML forbids: NUL.
+        let mut parts = text.splitn(4, '\0');
+        Some(Self {
+            receiver: parts.next()?.to_owned(),
+            kind: parts.next()?.to_owned(),
+            index: parts.next()?.parse().ok()?,
+            group: parts.next()?.to_owned(),
+        })
+    }
+}
+
+/// All entries.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: BTreeMap<LogKey, Told>,
+}
+
+impl Log {
+    /// What an integration was told last about a group.
+    pub(crate) fn get(&self, key: &LogKey, now: Timestamp) -> Option<&Told> {
+        self.entries.get(key).filter(|t| t.until > now)
+    }
+
+    /// Notes what an integration was told.
+    pub(crate) fn put(&mut self, key: LogKey, told: Told) {
+        self.entries.insert(key, told);
+    }
+
+    /// Forgets entries that are too old; gives their keys.
+    pub(crate) fn forget(&mut self, now: Timestamp) -> Vec<LogKey> {
+        let old = self.entries.iter().filter(|(_, t)| t.until <= now);
+        let old: Vec<LogKey> = old.map(|(k, _)| k.clone()).collect();
+        for key in &old {
+            self.entries.remove(key);
+        }
+        old
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
 /// What one integration of a receiver was told last about a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
     /// When the message had been sent.
     pub(crate) at: Timestamp,
+    /// When this is forgotten.
+    pub(crate) until: Timestamp,
+    /// What the integration wants to know again: the place of a message to change, for example.
+    pub(crate) memo: String,
     /// What fired in it.
     pub(crate) firing: Prints,
     /// What was over in it.
@@ -89,12 +165,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_survive_as_bytes() {
+        let key = LogKey {
+            receiver: "a b".into(),
+            kind: "webhook".into(),
+            index: 3,
+            group: "{}:{a=\"\\0\"}".into(),
+        };
+        assert_eq!(LogKey::read(&key.bytes()), Some(key));
+        assert_eq!(LogKey::read(b"x\0y\0z\0"), None);
+    }
+
+    #[test]
     fn the_table_is_followed_in_order() {
         use Reason as R;
         let set = |s: &[u64]| s.iter().copied().collect::<Prints>();
         let told = |f: &[u64], r: &[u64]| {
             Some(Told {
                 at: at(0),
+                until: at(1000),
+                memo: String::new(),
                 firing: set(f),
                 resolved: set(r),
             })

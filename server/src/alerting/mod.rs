@@ -1,42 +1,32 @@
 //! Alerts to notifications: who is told about which alert, and when.
 //!
 //! Owns: the route tree, groups and their ticks, inhibition, silences, time intervals, the
-//! decision whether to tell again.
-//! Knows nothing of: HTTP, rules, how a message looks. Everything here is a state machine: the
-//! clock is an argument, nothing waits.
+//! decision whether to tell again; the service that drives all of this, and the notifiers.
+//! Knows nothing of: the HTTP interface, rules. What decides is a state machine each: the clock is
+//! an argument there, nothing waits; only `service.rs`, `flush.rs` and `notify/` wait.
 //!
-//! Read next: `alert.rs`, `route.rs`, `dispatch.rs`, `mute.rs`, `log.rs`.
+//! Read next: `service.rs`, `flush.rs`, `alert.rs`, `route.rs`, `dispatch.rs`, `mute.rs`, `log.rs`.
 
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
 mod alert;
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
+mod alerts;
 mod dispatch;
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
+mod flush;
+mod force;
 mod inhibit;
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
+mod keep;
 mod log;
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
 mod mute;
+mod notify;
+mod numbers;
 mod route;
-#[allow(
-    dead_code,
-    reason = "state machines with tests; the service that drives them is not there yet"
-)]
+mod service;
 mod silence;
+mod template;
 
+pub(crate) use alerts::PostedAlert;
+pub(crate) use force::{InForce, Source};
+pub(crate) use keep::Keeper;
 pub(crate) use route::Route;
+pub(crate) use service::{AlertView, AlertingOptions, Alertmanager};
+pub(crate) use silence::{Condition, Silence, SilenceError, State};
+pub(crate) use template::{Data, Templates};

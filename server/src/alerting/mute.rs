@@ -52,14 +52,13 @@ impl Muter<'_> {
     }
 
     /// The first reason not to tell an alert (MUT1).
-    pub(crate) fn reason<'a>(
+    pub(crate) fn reason(
         &self,
         alert: &Alert,
         route: &RouteOptions,
-        known: impl Iterator<Item = &'a Alert> + Clone,
         now: Timestamp,
     ) -> Option<Muted> {
-        if let Some(by) = self.inhibitor.inhibited_by(alert, known, now) {
+        if let Some(by) = self.inhibitor.inhibited_by(alert, now) {
             return Some(Muted::Inhibited(by));
         }
         if let Some(names) = self.muting(route, now) {
@@ -94,7 +93,7 @@ mod tests {
         let c = &loaded.document;
         let tree = Route::new(c.route.as_ref().unwrap());
         let named = c.intervals().map(|i| (i.name.clone(), i.clone()));
-        let (inhibitor, intervals) = (Inhibitor::new(&c.inhibit_rules), named.collect());
+        let (mut inhibitor, intervals) = (Inhibitor::new(&c.inhibit_rules), named.collect());
         let mut silences = Silences::default();
         let sunday: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let hours = |n: i64| jiff::SignedDuration::from_hours(n);
@@ -111,18 +110,20 @@ mod tests {
             updated_at: sunday,
             created_by: String::new(),
             comment: String::new(),
+            annotations: BTreeMap::new(),
         });
+        let mut source = alert(&[("s", "1")], 0, 1);
+        source.ends_at = sunday + hours(99);
+        inhibitor.note(&source);
         let m = Muter {
             inhibitor: &inhibitor,
             intervals: &intervals,
             silences: &silences,
         };
-        let mut source = alert(&[("s", "1")], 0, 1);
-        source.ends_at = sunday + hours(99);
         let ask = |pairs: &[(&str, &str)], now| {
             let a = alert(pairs, 0, 1);
             let nodes = tree.takers(&|n| a.label(n));
-            m.reason(&a, nodes[0].options(), [&source].into_iter(), now)
+            m.reason(&a, nodes[0].options(), now)
         };
         let print = source.fingerprint;
         let all = [("t", "1"), ("i", "1"), ("q", "1")];

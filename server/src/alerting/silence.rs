@@ -44,6 +44,8 @@ pub(crate) struct Silence {
     pub(crate) created_by: String,
     /// Why.
     pub(crate) comment: String,
+    /// Anything else.
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Where a silence is in its life.
@@ -66,9 +68,21 @@ pub(crate) enum SilenceError {
     /// It makes no sense: answer 400 with the sentence.
     #[error("invalid silence: {0}")]
     Invalid(String),
+    /// It is in force, but would not survive the end of the process: answer 500.
+    #[error("silence could not be stored: {0}")]
+    NotKept(String),
 }
 
 impl Silence {
+    /// Roughly what it takes to keep.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let matchers = self.matchers.iter();
+        let matchers: usize = matchers.map(|c| c.name.len() + c.value.len() + 4).sum();
+        let annotations = self.annotations.iter();
+        let annotations: usize = annotations.map(|(n, v)| n.len() + v.len()).sum();
+        64 + matchers + annotations + self.created_by.len() + self.comment.len()
+    }
+
     /// The state at a moment.
     pub(crate) fn state(&self, now: Timestamp) -> State {
         if now < self.starts_at {
@@ -260,6 +274,7 @@ mod tests {
             updated_at: at(0),
             created_by: "me".into(),
             comment: "why".into(),
+            annotations: BTreeMap::new(),
         }
     }
 

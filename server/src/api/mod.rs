@@ -11,6 +11,7 @@
 //!
 //! Read next: `state.rs`, `call.rs`, `prometheus/mod.rs`.
 
+pub(crate) mod alertmanager;
 mod call;
 pub(crate) mod encode;
 mod error;

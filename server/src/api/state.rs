@@ -13,6 +13,7 @@ use engine::wal::ReplayProgress;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use crate::alerting::Alertmanager;
 use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
 use crate::ingest::LogService;
@@ -115,6 +116,8 @@ pub(crate) struct Api {
     scraper: ArcSwapOption<Scraper>,
     /// What is evaluated, once the store is open.
     rules: ArcSwapOption<rules::Service>,
+    /// Alerting, once it runs.
+    alertmanager: ArcSwapOption<Alertmanager>,
     phase: AtomicU8,
     /// The configuration in force.
     pub(crate) config: ArcSwap<LoadedConfig>,
@@ -166,6 +169,7 @@ impl Api {
             replay: Arc::default(),
             scraper: ArcSwapOption::empty(),
             rules: ArcSwapOption::empty(),
+            alertmanager: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
@@ -234,6 +238,16 @@ impl Api {
     /// Evaluation has started.
     pub(crate) fn set_rules(&self, rules: Arc<rules::Service>) {
         self.rules.store(Some(rules));
+    }
+
+    /// Alerting.
+    pub(crate) fn alertmanager(&self) -> Option<Arc<Alertmanager>> {
+        self.alertmanager.load_full()
+    }
+
+    /// Alerting has started.
+    pub(crate) fn set_alertmanager(&self, service: Arc<Alertmanager>) {
+        self.alertmanager.store(Some(service));
     }
 
     /// Scraping has started.

@@ -3,10 +3,11 @@
 //! Owns: verbs, flags, exit codes of tools, what is printed.
 //! Knows nothing of: how the plan is carried out.
 //!
-//! One verb, one file. Called through a link named `prometheus`, `loki`, `logcli` or `amtool` the
-//! binary takes that tool's grammar, so that scripts and compose files keep working; `promtool`
-//! may stand before our own verbs.
+//! One verb, one file. Called through a link named `prometheus`, `loki`, `logcli`, `alertmanager`
+//! or `amtool` the binary takes that tool's grammar, so that scripts and compose files keep
+//! working; `promtool` may stand before our own verbs.
 
+mod alertmanager;
 mod amtool;
 mod check;
 mod data;
@@ -52,6 +53,7 @@ fn command() -> Command {
                 .help("Prints the version"),
         )
         .subcommand(prometheus::command().name("prometheus"))
+        .subcommand(alertmanager::command())
         .subcommand(logs::command("logs"))
         .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
@@ -108,7 +110,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
-        Some(verb @ ("loki" | "logcli" | "amtool")) => {
+        Some(verb @ ("loki" | "logcli" | "amtool" | "alertmanager")) => {
             let verb = verb.to_owned();
             args.insert(1, verb.into());
         }
@@ -138,6 +140,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     }
     let code = match matches.subcommand() {
         Some(("prometheus", m)) => prometheus::run(m),
+        Some(("alertmanager", m)) => alertmanager::run(m),
         Some(("loki", m)) => loki::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),

@@ -484,6 +484,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
         auto_reload: auto.then(|| v.duration("config.auto-reload-interval").as_std()),
         loki: crate::config::loki::LokiConfig::default(),
         familiar: Vec::new(),
+        alertmanager: None,
         announce: None,
         listen,
     })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command};
 
 use super::flags::{self, Values};
-use super::{complain, loki, personality, prometheus};
+use super::{alertmanager, complain, loki, personality, prometheus};
 use crate::config::loki::load as load_loki;
 use crate::lifecycle::{self, ConfigSource, Exit, Familiar};
 
@@ -22,6 +22,7 @@ const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
     metrics API         {url}/api/v1/query?query=up\n  \
     remote write        {url}/api/v1/write\n  \
     log push, queries   {loki}/loki/api/v1/push\n  \
+    alerts, silences    {url}/api/v2/alerts\n  \
     own metrics         {url}/metrics\n  \
     health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
 
@@ -75,6 +76,9 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
                 what: "loki",
                 address: format!("127.0.0.1:{}", plan.loki.listen_port),
             }];
+            let alerting = m.get_one::<String>("DIR");
+            let alerting = alerting.and_then(|d| alertmanager::find(Path::new(d)));
+            plan.alertmanager = Some(alertmanager::beside(alerting, &plan)?);
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)
         });

@@ -56,5 +56,9 @@ pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
 pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
 /// Warnings and infos of each kind in one answer.
 pub(crate) const ANNOTATIONS_MAX: usize = 10;
+/// Largest post of alerts.
+pub(crate) const ALERTS_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most alerts of one post; the family's senders post 256 at a time.
+pub(crate) const ALERTS_PER_POST_MAX: usize = 100_000;
 /// Listeners of `/api/v1/notifications/live`.
 pub(crate) const NOTIFICATION_LISTENERS_MAX: usize = 16;

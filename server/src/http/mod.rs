@@ -22,6 +22,7 @@ mod server_name;
 pub(crate) mod sigv4;
 mod stream;
 mod tls;
+pub(crate) mod tls_client;
 
 pub(crate) use compress::Coding;
 pub(crate) use guard::Guard;

@@ -69,6 +69,11 @@ impl Signer {
         })
     }
 
+    /// The region that requests are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Headers that sign `method url` with `body`, sent at `now`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //!
 //! Read next: `run.rs`.
 
+mod alerting;
 mod plan;
 mod reload;
 mod run;
@@ -19,7 +20,7 @@ mod signals;
 mod store;
 mod tasks;
 
-pub(crate) use plan::{ConfigSource, Familiar, Plan, StorageOptions, WalSync};
+pub(crate) use plan::{AlertmanagerPlan, ConfigSource, Familiar, Plan, StorageOptions, WalSync};
 pub(crate) use run::run;
 
 use services::Services;

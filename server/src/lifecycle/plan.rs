@@ -94,6 +94,21 @@ pub(crate) struct Familiar {
     pub(crate) address: String,
 }
 
+/// Alerting, and its port.
+#[derive(Debug, Clone)]
+pub(crate) struct AlertmanagerPlan {
+    /// Options of the service.
+    pub(crate) options: crate::alerting::AlertingOptions,
+    /// Addresses to listen on.
+    pub(crate) listen: Vec<String>,
+    /// Whether everything goes on when an address is taken.
+    pub(crate) port_is_optional: bool,
+    /// The web configuration file of the port.
+    pub(crate) web_config: Option<PathBuf>,
+    /// Prefix of all routes of the port, empty or starting with a slash.
+    pub(crate) route_prefix: String,
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -120,6 +135,8 @@ pub(crate) struct Plan {
     pub(crate) auto_reload: Option<Duration>,
     /// What `loki-config.yml` says.
     pub(crate) loki: crate::config::loki::LokiConfig,
+    /// Alerting, when it runs.
+    pub(crate) alertmanager: Option<AlertmanagerPlan>,
     /// What to print once everything is up: `{url}` stands for our address.
     pub(crate) announce: Option<String>,
 }

@@ -24,6 +24,11 @@ pub(super) fn reload(
     services: &Services,
     changed: &watch::Sender<Arc<LoadedConfig>>,
 ) -> Result<(), String> {
+    if let Some(alerting) = api.alertmanager()
+        && let Err(e) = alerting.reload()
+    {
+        tracing::error!(error = %e, "configuration of alerting not loaded, the old one stays in force");
+    }
     let loaded = source.load().map_err(|e| e.to_string()).and_then(|c| {
         services.apply(api, &c)?;
         Ok(c)

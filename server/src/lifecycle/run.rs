@@ -11,7 +11,7 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, store};
+use super::{Exit, Plan, alerting, store};
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
@@ -19,7 +19,7 @@ use crate::http::{Guard, Listener};
 use crate::telemetry::{Gauge, Metrics};
 
 /// How long requests in progress may take to end.
-const DRAIN: Duration = Duration::from_secs(15);
+pub(super) const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Exit {
@@ -44,6 +44,7 @@ struct Prepared {
     api: Arc<Api>,
     sockets: Vec<TcpListener>,
     listener: Listener,
+    alerting: Option<alerting::Prepared>,
     reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     quit: watch::Receiver<bool>,
     addresses: Vec<SocketAddr>,
@@ -99,6 +100,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         quit_sender,
     ));
     in_force(&api, config);
+    let alerting = alerting::prepare(plan, &api).await?;
     let listener = Listener::new(
         router(&api)?,
         Arc::new(guard),
@@ -109,6 +111,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         api,
         sockets,
         listener,
+        alerting,
         reloads,
         quit,
         addresses,
@@ -117,7 +120,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
 }
 
 /// Binds `host:port`; an empty host means every address.
-async fn bind(address: &str) -> std::io::Result<TcpListener> {
+pub(super) async fn bind(address: &str) -> std::io::Result<TcpListener> {
     match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
             Ok(l) => Ok(l),
@@ -147,6 +150,7 @@ async fn serve(plan: Plan) -> Exit {
         api,
         sockets,
         listener,
+        mut alerting,
         reloads,
         mut quit,
         addresses,
@@ -157,6 +161,9 @@ async fn serve(plan: Plan) -> Exit {
         tracing::info!(%address, "listening");
         let task = listener.clone().serve(socket, http.stop_signal(), DRAIN);
         http.spawn("http", task);
+    }
+    if let Some(a) = &mut alerting {
+        a.listen(&http);
     }
     tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
     let storage = plan.storage.clone();
@@ -187,6 +194,7 @@ async fn serve(plan: Plan) -> Exit {
     api.note_queries(&plan.storage.dir);
     crate::api::loki::opened(&api.logs, &store);
     api.set_store(Some(store.clone()));
+    let beside = alerting.map(|a| a.start(&api, &store, &tasks));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());
     tasks.spawn("store settings", async move {
@@ -204,6 +212,9 @@ async fn serve(plan: Plan) -> Exit {
     }
     let config = api.config.load_full();
     let services = Arc::new(Services::new(&plan, &api, &db));
+    if let Some(local) = beside {
+        services.rules.set_local(local);
+    }
     if let Err(e) = services.apply(&api, &config) {
         tracing::error!(error = %e, "scraping, rules or remote write cannot be started");
         api.set_phase(Phase::Stopping);

@@ -47,7 +47,7 @@ fn families(api: &Api) -> Vec<Family> {
 }
 
 /// The text of `/metrics`, also for scraping ourselves.
-pub(super) async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
     let mut text = String::with_capacity(64 * 1024);
     write_text(&families(&api), &mut text);
     let size = text.len();

@@ -11,6 +11,7 @@ pub(crate) mod language;
 mod lifecycle;
 mod metadata;
 mod metrics;
+pub(in crate::api) use metrics::metrics as own_metrics;
 mod notifications;
 mod openapi;
 mod otlp;
@@ -113,7 +114,10 @@ fn api_v1() -> Router<Arc<Api>> {
         .route("/scrape_pools/config", get(targets::pool_config))
         .route("/alertmanagers", get(rules::alertmanagers))
         .route("/rules", get(rules::rules))
-        .route("/alerts", get(rules::alerts))
+        .route(
+            "/alerts",
+            get(rules::alerts).merge(super::alertmanager::v1_post_route()),
+        )
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/runtimeinfo", get(status::runtime))
@@ -158,6 +162,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Result<Router, String> {
         .route("/-/quit", lifecycle::quit_route())
         .route_layer(from_fn_with_state(names, count))
         .merge(super::loki::routes())
+        .merge(super::alertmanager::routes())
         .with_state(api.clone());
     let prefix = api.options.route_prefix.as_str();
     let routes = if prefix.is_empty() {

@@ -17,6 +17,7 @@ mod matcher;
 mod receivers;
 mod route;
 mod url;
+mod usable;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) use matcher::{MatchOp, Matcher, parse_matcher, parse_matchers};
 pub(crate) use receivers::*;
 pub(crate) use route::{GROUP_BY_ALL, InhibitRule, RouteConfig};
 pub(crate) use url::{HttpUrl, SecretUrl, SecretUrlTemplate};
+pub(crate) use usable::load_usable;
 
 use super::fields::{Check, config};
 use super::prometheus::{directory_of, expand, resolve};

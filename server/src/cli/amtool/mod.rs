@@ -1,5 +1,7 @@
 //! `sextant amtool`: the alert receiver's files and routes, in the grammar of that tool.
 
+mod template;
+
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -57,11 +59,13 @@ pub(super) fn command() -> Command {
                         ),
                 ),
         )
+        .subcommand(template::command())
 }
 
 /// Runs what `m` names; gives the exit code.
 pub(super) fn run(m: &ArgMatches) -> u8 {
     let done = match m.subcommand() {
+        Some(("template", m)) => template::run(m),
         Some(("check-config", m)) => check(m.get_many::<String>("files").into_iter().flatten()),
         Some(("config", m)) => match m.subcommand() {
             Some(("routes", m)) => routes(m),

@@ -1,0 +1,291 @@
+//! One flush of a group: from its alerts to every integration of its receiver.
+//!
+//! Owns: the order of the steps, attempts and pauses, deadlines, what is noted in the log.
+//! Knows nothing of: groups beyond this one, how messages look.
+//!
+//! Invariants
+//! - FL1  An integration is noted as told only after it said so; the entry is durable before the
+//!   flush counts as done. A message is sent twice only when its first answer was not seen.
+//! - FL2  One integration that fails or hangs holds up no other.
+//! - FL3  A flush ends: at the latest at its deadline, or a moment after a reload or a stop.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::alert::Alert;
+use super::dispatch::Flush;
+use super::force::InForce;
+use super::keep::Kept;
+use super::log::{LogKey, Prints, Reason, Told, decide};
+use super::mute::Muted;
+use super::notify::{Class, Failure, Integration, Message, shared};
+use super::service::Alertmanager;
+use super::template::{AlertData, Data, ZERO_TIME};
+
+/// Shortest time that a flush has.
+const DEADLINE_MIN: SignedDuration = SignedDuration::from_secs(10);
+/// Pause before the second attempt; each further one is half as long again.
+const PAUSE_FIRST_S: f64 = 0.5;
+const PAUSE_FACTOR: f64 = 1.5;
+/// Longest pause.
+const PAUSE_MAX_S: f64 = 60.0;
+/// A pause is up to this share longer or shorter.
+const PAUSE_JITTER: f64 = 0.5;
+/// How long an attempt in progress may go on after a reload or a stop.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What a flush has to tell.
+struct Telling {
+    flush: Flush,
+    alerts: Vec<Alert>,
+    deadline: Instant,
+    generation: u64,
+}
+
+impl Alertmanager {
+    /// Does a flush and ends it.
+    pub(super) async fn flush(&self, flush: Flush, in_force: Arc<InForce>, generation: u64) {
+        let alerts = self.audible(&flush);
+        let span = flush.options.group_interval.max(DEADLINE_MIN);
+        let telling = Telling {
+            alerts,
+            deadline: Instant::now() + span.unsigned_abs(),
+            generation,
+            flush,
+        };
+        let mut worked = true;
+        let receiver = in_force.receivers.get(&telling.flush.options.receiver);
+        if let (Some(r), false) = (receiver, telling.alerts.is_empty()) {
+            // FL2
+            let all = r.integrations.iter();
+            let all = all.map(|i| self.tell(i, &telling, &in_force));
+            let told = futures_util::future::join_all(all).await;
+            worked = told.into_iter().all(|ok| ok);
+        }
+        self.done(&telling.flush, generation, worked);
+    }
+
+    /// The alerts of a flush that nothing keeps from being told.
+    fn audible(&self, flush: &Flush) -> Vec<Alert> {
+        let core = self.core.lock();
+        let muter = core.muter();
+        let heard = flush.alerts.iter().filter(|a| {
+            let reason = muter.reason(a, &flush.options, flush.tick);
+            let i = match &reason {
+                None => return true,
+                Some(Muted::Inhibited(_)) => 0,
+                Some(Muted::Time(by)) if by == &flush.options.active => 2,
+                Some(Muted::Time(_)) => 1,
+                Some(Muted::Silenced(_)) => 3,
+            };
+            if let Some(n) = self.numbers.suppressed.get(i) {
+                n.fetch_add(1, Relaxed);
+            }
+            false
+        });
+        heard.cloned().collect()
+    }
+
+    /// Tells one integration, when there is something to tell. True unless that failed.
+    async fn tell(&self, i: &Integration, t: &Telling, in_force: &InForce) -> bool {
+        let options = &t.flush.options;
+        let key = LogKey {
+            receiver: options.receiver.clone(),
+            kind: i.kind.to_owned(),
+            index: i.index,
+            group: t.flush.key.clone(),
+        };
+        let turn = {
+            let mut core = self.core.lock();
+            core.sending.entry(key.clone()).or_default().clone()
+        };
+        let _turn = turn.lock().await;
+        let prints = |over: bool| -> Prints {
+            let some = t.alerts.iter().filter(|a| a.resolved(t.flush.tick) == over);
+            some.map(|a| a.fingerprint).collect()
+        };
+        let (firing, resolved) = (prints(false), prints(true));
+        let (why, memo) = {
+            let core = self.core.lock();
+            let told = core.log.get(&key, t.flush.tick);
+            let repeat = options.repeat_interval;
+            let why = decide(
+                told,
+                &firing,
+                &resolved,
+                i.send_resolved,
+                repeat,
+                t.flush.tick,
+            );
+            (why, told.map_or(String::new(), |t| t.memo.clone()))
+        };
+        let Some(why) = why else { return true };
+        let mut memo = memo;
+        if i.send_resolved || !firing.is_empty() {
+            let message = self.message(t, i, in_force, why, memo);
+            match self.attempts(i, t, &message).await {
+                Ok(m) => memo = m,
+                Err(e) => {
+                    self.numbers.failed(i.kind, e.class);
+                    tracing::error!(
+                        receiver = %options.receiver, integration = i.kind, index = i.index,
+                        group = %t.flush.key, error = %e.text, "notification failed"
+                    );
+                    return false;
+                }
+            }
+            self.numbers.sent(i.kind);
+        }
+        let now = Timestamp::now();
+        let keep = (options.repeat_interval * 2).min(self.options.retention);
+        let told = Told {
+            at: now,
+            until: now.checked_add(keep).unwrap_or(Timestamp::MAX),
+            memo,
+            firing,
+            resolved,
+        };
+        self.core.lock().log.put(key.clone(), told.clone());
+        // FL1
+        self.keep_or_say(vec![Kept::Told(key, told)]).await;
+        true
+    }
+
+    fn message(
+        &self,
+        t: &Telling,
+        i: &Integration,
+        in_force: &InForce,
+        why: Reason,
+        memo: String,
+    ) -> Message {
+        let tick = t.flush.tick;
+        let told = t
+            .alerts
+            .iter()
+            .filter(|a| i.send_resolved || !a.resolved(tick));
+        let told: Vec<&Alert> = told.collect();
+        let fires = told.iter().any(|a| !a.resolved(tick));
+        let labels = told.iter().map(|a| a.labels.as_ref());
+        let annotations = told.iter().map(|a| a.annotations.as_ref());
+        let data = Data {
+            receiver: quoted(&t.flush.options.receiver),
+            status: if fires { "firing" } else { "resolved" }.to_owned(),
+            group_labels: t.flush.name.1.clone(),
+            common_labels: shared(labels),
+            common_annotations: shared(annotations),
+            external_url: self.options.external_url.clone(),
+            route_labels: t.flush.options.labels.clone(),
+            notification_reason: why.text().to_owned(),
+            alerts: told.iter().map(|a| alert_data(a, tick)).collect(),
+        };
+        Message {
+            group_key: t.flush.key.clone(),
+            data,
+            templates: in_force.templates.clone(),
+            now: Timestamp::now(),
+            memo,
+        }
+    }
+
+    /// Attempts until one works, one fails for good, or the time is over (FL3).
+    async fn attempts(
+        &self,
+        i: &Integration,
+        t: &Telling,
+        message: &Message,
+    ) -> Result<String, Failure> {
+        let mut generation = self.generation.subscribe();
+        let mut over = Box::pin(async move {
+            drop(generation.wait_for(|g| *g != t.generation).await);
+        });
+        let mut pause = PAUSE_FIRST_S;
+        loop {
+            let started = Instant::now();
+            let longest = match i.timeout_s {
+                s if s > 0.0 => t
+                    .deadline
+                    .min(started + Duration::from_secs_f64(s.min(1e6))),
+                _ => t.deadline,
+            };
+            let attempt = tokio::time::timeout_at(longest.into(), i.notifier.send(message));
+            let mut attempt = std::pin::pin!(attempt);
+            let answered = tokio::select! {
+                a = &mut attempt => a.ok(),
+                () = &mut over => tokio::time::timeout(LEAVE, attempt).await.ok().and_then(Result::ok),
+            };
+            let answered = answered.unwrap_or_else(|| {
+                Err(Failure {
+                    retry: true,
+                    class: Class::Deadline,
+                    text: "no answer in time".to_owned(),
+                })
+            });
+            let took = started.elapsed().as_secs_f64();
+            self.numbers.attempt(i.kind, answered.is_ok(), took);
+            let failure = match answered {
+                Ok(memo) => return Ok(memo),
+                Err(f) if !f.retry => return Err(f),
+                Err(f) => f,
+            };
+            tracing::warn!(
+                integration = i.kind, group = %message.group_key, error = %failure.text,
+                "an attempt to notify failed, it will be repeated"
+            );
+            let next = Instant::now() + Duration::from_secs_f64(pause * jitter());
+            pause = (pause * PAUSE_FACTOR).min(PAUSE_MAX_S);
+            if *self.generation.borrow() != t.generation {
+                return Err(Failure {
+                    class: Class::Canceled,
+                    ..failure
+                });
+            }
+            if next >= t.deadline {
+                return Err(failure);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = &mut over => return Err(Failure { class: Class::Canceled, ..failure }),
+            }
+        }
+    }
+}
+
+/// A random factor around 1.
+fn jitter() -> f64 {
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    // The upper bits of a random identifier are all random.
+    1.0 + PAUSE_JITTER * (((random >> 32) as f64 / f64::from(u32::MAX)) * 2.0 - 1.0)
+}
+
+fn alert_data(a: &Alert, tick: Timestamp) -> AlertData {
+    let over = a.resolved(tick);
+    AlertData {
+        status: if over { "resolved" } else { "firing" }.to_owned(),
+        labels: (*a.labels).clone(),
+        annotations: (*a.annotations).clone(),
+        starts_at: a.starts_at.to_string(),
+        ends_at: if over {
+            a.ends_at.to_string()
+        } else {
+            ZERO_TIME.to_owned()
+        },
+        generator_url: a.generator_url.clone(),
+        fingerprint: format!("{:016x}", a.fingerprint),
+    }
+}
+
+/// A name as a pattern that matches nothing else.
+fn quoted(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if "\\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

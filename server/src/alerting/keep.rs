@@ -1,0 +1,222 @@
+//! Silences and the log of notifications in the durable tables.
+//!
+//! Owns: the two tables, their keys and values.
+//! Knows nothing of: what silences and entries mean.
+//!
+//! Invariants
+//! - KP1  What has been kept is found again by [`Keeper::load`], whenever the process ended.
+
+use std::sync::Arc;
+
+use engine::state::Change;
+use engine::store::Store;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::log::{LogKey, Told};
+use super::silence::{Condition, Silence};
+
+const SILENCES: &str = "alertmanager.silences";
+const LOG: &str = "alertmanager.log";
+
+/// The tables; without a store everything is forgotten at the end.
+#[derive(Clone, Default)]
+pub(crate) struct Keeper {
+    store: Option<Arc<Store>>,
+}
+
+/// One change of the tables.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// A silence is like this now.
+    Silence(Silence),
+    /// A silence is forgotten.
+    SilenceGone(String),
+    /// An integration was told this.
+    Told(LogKey, Told),
+    /// An entry of the log is forgotten.
+    ToldGone(LogKey),
+}
+
+/// Moments as texts, to the nanosecond.
+mod instant {
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(t: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(t)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct SilenceRow {
+    matchers: Vec<(String, String, bool, bool)>,
+    #[serde(with = "instant")]
+    starts_at: Timestamp,
+    #[serde(with = "instant")]
+    ends_at: Timestamp,
+    #[serde(with = "instant")]
+    updated_at: Timestamp,
+    created_by: String,
+    comment: String,
+    #[serde(default)]
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ToldRow {
+    #[serde(with = "instant")]
+    at: Timestamp,
+    #[serde(with = "instant")]
+    until: Timestamp,
+    firing: Vec<u64>,
+    resolved: Vec<u64>,
+    #[serde(default)]
+    memo: String,
+}
+
+/// Everything that was kept.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Silences.
+    pub(crate) silences: Vec<Silence>,
+    /// Entries of the log.
+    pub(crate) log: Vec<(LogKey, Told)>,
+    /// Rows that cannot be read.
+    pub(crate) damaged: usize,
+}
+
+impl Keeper {
+    /// The tables of `store`.
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store: Some(store) }
+    }
+
+    /// Makes changes together and waits until they are durable. Blocks for a sync of the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn put(&self, all: &[Kept]) -> Result<(), String> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let rows: Vec<(&str, Vec<u8>, Option<Vec<u8>>)> = all.iter().map(row).collect();
+        let changes: Vec<Change<'_>> = rows
+            .iter()
+            .map(|(table, key, value)| Change {
+                table,
+                key,
+                value: value.as_deref(),
+            })
+            .collect();
+        let end = store.state.change(&changes).map_err(|e| e.to_string())?;
+        store.state.wait_durable(end).map_err(|e| e.to_string())
+    }
+
+    /// Makes changes together, off the threads that serve others.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn keep(&self, all: Vec<Kept>) -> Result<(), String> {
+        if self.store.is_none() || all.is_empty() {
+            return Ok(());
+        }
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.put(&all))
+            .await
+            .unwrap_or_else(|e| Err(e.to_string()))
+    }
+
+    /// Everything that was kept.
+    pub(crate) fn load(&self) -> Found {
+        let mut out = Found::default();
+        let Some(store) = &self.store else {
+            return out;
+        };
+        for (key, value) in store.state.list(SILENCES) {
+            match (String::from_utf8(key), serde_json::from_slice(&value)) {
+                (Ok(id), Ok(row)) => out.silences.push(silence(id, row)),
+                _ => out.damaged += 1,
+            }
+        }
+        for (key, value) in store.state.list(LOG) {
+            let row: Result<ToldRow, _> = serde_json::from_slice(&value);
+            match (LogKey::read(&key), row) {
+                (Some(key), Ok(row)) => {
+                    let told = Told {
+                        at: row.at,
+                        until: row.until,
+                        firing: row.firing.into_iter().collect(),
+                        resolved: row.resolved.into_iter().collect(),
+                        memo: row.memo,
+                    };
+                    out.log.push((key, told));
+                }
+                _ => out.damaged += 1,
+            }
+        }
+        out
+    }
+}
+
+fn row(kept: &Kept) -> (&'static str, Vec<u8>, Option<Vec<u8>>) {
+    // Rows of numbers and texts always have a JSON form.
+    match kept {
+        Kept::Silence(s) => {
+            let matchers = s.matchers.iter();
+            let value = SilenceRow {
+                matchers: matchers
+                    .map(|c| (c.name.clone(), c.value.clone(), c.is_regex, c.is_equal))
+                    .collect(),
+                starts_at: s.starts_at,
+                ends_at: s.ends_at,
+                updated_at: s.updated_at,
+                created_by: s.created_by.clone(),
+                comment: s.comment.clone(),
+                annotations: s.annotations.clone(),
+            };
+            let value = serde_json::to_vec(&value).unwrap_or_default();
+            (SILENCES, s.id.clone().into_bytes(), Some(value))
+        }
+        Kept::SilenceGone(id) => (SILENCES, id.clone().into_bytes(), None),
+        Kept::Told(key, told) => {
+            let value = ToldRow {
+                at: told.at,
+                until: told.until,
+                firing: told.firing.iter().copied().collect(),
+                resolved: told.resolved.iter().copied().collect(),
+                memo: told.memo.clone(),
+            };
+            let value = serde_json::to_vec(&value).unwrap_or_default();
+            (LOG, key.bytes(), Some(value))
+        }
+        Kept::ToldGone(key) => (LOG, key.bytes(), None),
+    }
+}
+
+fn silence(id: String, row: SilenceRow) -> Silence {
+    let matchers = row.matchers.into_iter();
+    Silence {
+        id,
+        matchers: matchers
+            .map(|(name, value, is_regex, is_equal)| Condition {
+                name,
+                value,
+                is_regex,
+                is_equal,
+            })
+            .collect(),
+        starts_at: row.starts_at,
+        ends_at: row.ends_at,
+        updated_at: row.updated_at,
+        created_by: row.created_by,
+        comment: row.comment,
+        annotations: row.annotations,
+    }
+}

@@ -1,0 +1,107 @@
+//! Alerting's part of the process: its port, its start.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::plan::{AlertmanagerPlan, Plan};
+use super::run::{DRAIN, bind};
+use super::tasks::Tasks;
+use crate::alerting::{Alertmanager, InForce, Keeper, PostedAlert};
+use crate::api::{Api, alertmanager};
+use crate::http::{Guard, Listener};
+use crate::rules::{Local, Sent};
+
+/// Everything that is needed before data is read.
+pub(super) struct Prepared {
+    plan: AlertmanagerPlan,
+    in_force: InForce,
+    sockets: Vec<TcpListener>,
+    listener: Listener,
+}
+
+/// Loads the configuration and binds the port; nothing when alerting is not asked for.
+///
+/// # Errors
+/// What cannot be used.
+pub(super) async fn prepare(plan: &Plan, api: &Arc<Api>) -> Result<Option<Prepared>, String> {
+    let Some(own) = &plan.alertmanager else {
+        return Ok(None);
+    };
+    let in_force = InForce::load(&own.options.source)
+        .map_err(|e| format!("error loading configuration file: {e}"))?;
+    let guard =
+        Guard::new(own.web_config.as_deref()).map_err(|e| format!("web configuration: {e}"))?;
+    let mut sockets = Vec::new();
+    for address in &own.listen {
+        match bind(address).await {
+            Ok(s) => sockets.push(s),
+            Err(e) if own.port_is_optional => {
+                tracing::warn!(%address, error = %e, "alerting has no port of its own; its paths are on the main one");
+            }
+            Err(e) => return Err(format!("listen on {address}: {e}")),
+        }
+    }
+    let listener = Listener::new(
+        alertmanager::router(api, &own.route_prefix),
+        Arc::new(guard),
+        api.metrics.clone(),
+        plan.listener.clone(),
+    );
+    Ok(Some(Prepared {
+        plan: own.clone(),
+        in_force,
+        sockets,
+        listener,
+    }))
+}
+
+impl Prepared {
+    /// Serves the port: until [`Prepared::start`] it says that it is not ready.
+    pub(super) fn listen(&mut self, http: &Tasks) {
+        for socket in std::mem::take(&mut self.sockets) {
+            if let Ok(address) = socket.local_addr() {
+                tracing::info!(%address, "alerting listens");
+            }
+            let task = self
+                .listener
+                .clone()
+                .serve(socket, http.stop_signal(), DRAIN);
+            http.spawn("alertmanager http", task);
+        }
+    }
+
+    /// Starts the service on the opened store; gives where rules of this process put their alerts.
+    pub(super) fn start(
+        self,
+        api: &Arc<Api>,
+        store: &Arc<engine::store::Store>,
+        tasks: &Tasks,
+    ) -> Arc<dyn Local> {
+        let keeper = Keeper::new(store.clone());
+        let service = Arc::new(Alertmanager::new(self.plan.options, self.in_force, keeper));
+        api.metrics.register(service.clone());
+        api.set_alertmanager(service.clone());
+        tasks.spawn("alerting", service.clone().run(tasks.stop_signal()));
+        Arc::new(Beside(service))
+    }
+}
+
+/// Alerts of rules go to alerting in the same process without a detour.
+struct Beside(Arc<Alertmanager>);
+
+impl Local for Beside {
+    fn put(&self, alerts: &[Sent]) {
+        let time = |ms| jiff::Timestamp::from_millisecond(ms).ok();
+        let posted = alerts.iter().map(|a| PostedAlert {
+            labels: a.labels.iter().map(|(n, v)| (n.into(), v.into())).collect(),
+            annotations: a.annotations.clone(),
+            starts_at: time(a.starts_at),
+            ends_at: time(a.ends_at),
+            generator_url: a.generator_url.clone(),
+        });
+        for refused in self.0.put(posted.collect()) {
+            tracing::warn!(reason = refused, "alerting refused an alert of a rule");
+        }
+    }
+}
