@@ -11,6 +11,7 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, Plan, store};
+use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
@@ -167,8 +168,9 @@ async fn serve(plan: Plan) -> Exit {
     };
     let db = store.metrics.clone();
     api.note_queries(&plan.storage.dir);
-    crate::api::loki::opened(&api.logs, &store);
+    let upkeep = Upkeep::new(Arc::clone(&api.logs), Arc::clone(&store));
     api.set_store(Some(store.clone()));
+    tasks.spawn("log upkeep", upkeep.run(tasks.stop_signal()));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());
     tasks.spawn("store settings", async move {

@@ -10,7 +10,7 @@ use query::logql::ast::{
     RangeOp, Stage, Unwrap, VectorAggregation, VectorOp,
 };
 
-use super::{ERROR, Needs, Oracle, Row, tests_of_text, with_pattern};
+use super::{DETAILS, ERROR, Needs, Oracle, Row, tests_of_text, with_pattern};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Oracle<'_> {
             };
             order = vector.iter().map(|e| e.1).collect();
             for (labels, v) in vector {
-                if labels.contains_key(super::DETAILS) || rows.insert((labels, k), v).is_some() {
+                if rows.insert((labels, k), v).is_some() {
                     self.set_open();
                 }
             }
@@ -288,6 +288,12 @@ impl Query<'_, '_> {
                     labels.retain(|n, _| g.labels.contains(n) != g.without);
                 }
             }
+            // Details tell series apart, and their texts are nobody's promise.
+            let summed = grouping.as_ref().filter(|_| r.grouping.is_none());
+            let seen = summed.is_none_or(|g| g.labels.iter().any(|l| l == DETAILS) != g.without);
+            if seen && labels.contains_key(DETAILS) {
+                self.oracle.set_open();
+            }
             out.entry(labels).or_default().push((e.time, value));
         }
         Ok(out.into_iter().collect())
@@ -479,6 +485,10 @@ impl Query<'_, '_> {
 
     fn number(&self, op: BinaryOp, l: f64, r: f64) -> f64 {
         if op.is_comparison() && l != r && near(l, r) {
+            self.oracle.set_open();
+        }
+        // Rounding decides whether this is a division by zero.
+        if matches!(op, BinaryOp::Div | BinaryOp::Mod) && r != 0.0 && r.abs() < 1e-9 {
             self.oracle.set_open();
         }
         let truth = |b: bool| if b { 1.0 } else { 0.0 };
