@@ -8,6 +8,7 @@ mod envelope;
 mod federation;
 mod limits;
 mod loki;
+mod loki_upkeep;
 mod loki_write;
 mod metadata;
 mod otlp;

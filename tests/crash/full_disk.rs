@@ -1,14 +1,14 @@
 //! A disk that fills up under load: writes are refused with 503, reads go on, and freeing space
 //! restores writes without a restart.
 
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::harness::{Progress, SERIES, Server, WRITERS, call, free_port, temp_dir, verify, write};
+use crate::harness::{SERIES, Writer, start, writers};
+use crate::support::{PATIENCE, TempDir, until, wait};
 
 /// A mounted tmpfs, unmounted on drop.
 struct Tmpfs<'a>(&'a Path);
@@ -33,8 +33,8 @@ fn mount(dir: &Path) -> Option<Tmpfs<'_>> {
 
 #[test]
 fn full_disk_refuses_writes_and_recovers_by_itself() {
-    let dir = temp_dir("full-disk");
-    let disk = dir.join("disk");
+    let dir = TempDir::new();
+    let disk = dir.path().join("disk");
     std::fs::create_dir_all(&disk).expect("mount point");
     let Some(_tmpfs) = mount(&disk) else {
         println!("skipped: a tmpfs cannot be mounted here (needs root)");
@@ -43,68 +43,48 @@ fn full_disk_refuses_writes_and_recovers_by_itself() {
     // What an operator will delete; the store has the rest.
     let ballast = disk.join("ballast");
     std::fs::write(&ballast, vec![1u8; 56 << 20]).expect("ballast");
-    let port = free_port();
-    let mut server = Server::start(&disk.join("data"), port);
-    server.ready();
-    let progress: Vec<Arc<Progress>> = (0..WRITERS).map(|_| Arc::default()).collect();
+    let data = disk.join("data");
+    let server = start(&data);
+    let writers = writers();
     let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = progress
+    let busy: Vec<_> = writers
         .iter()
-        .enumerate()
-        .map(|(w, p)| {
-            let (p, stop) = (Arc::clone(p), Arc::clone(&stop));
-            std::thread::spawn(move || write(port, w as u64, &p, &stop))
-        })
+        .map(|w| w.spawn(&server.address, &stop))
         .collect();
-    let refused = |p: &Progress| p.refused.load(Ordering::Relaxed);
-    let total = |f: &dyn Fn(&Progress) -> u64| progress.iter().map(|p| f(p)).sum::<u64>();
-    let acked = |p: &Progress| p.acked.load(Ordering::Relaxed);
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while progress.iter().any(|p| refused(p) < 20) {
-        assert!(
-            Instant::now() < deadline,
-            "the disk never filled: {} acked",
-            total(&acked)
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let refused = |w: &Writer| w.progress.refused.load(Ordering::Relaxed);
+    let total = |f: &dyn Fn(&Writer) -> u64| writers.iter().map(f).sum::<u64>();
+    wait("a full disk", || writers.iter().all(|w| refused(w) >= 20));
     // Full: reads go on, and everything acknowledged is there.
-    let mut c = TcpStream::connect(("127.0.0.1", port)).expect("connect");
-    let (status, _) = call(&mut c, "GET", "/api/v1/labels", &[]).expect("labels");
-    assert_eq!(status, 200);
-    let at_full = total(&acked);
-    for (w, p) in progress.iter().enumerate() {
-        verify(port, w as u64, p, acked(p).saturating_sub(1000));
+    assert_eq!(server.get("/api/v1/labels").status, 200);
+    let at_full: Vec<u64> = writers.iter().map(Writer::acked).collect();
+    for w in &writers {
+        w.verify(&server.address, w.acked().saturating_sub(1000));
     }
     std::fs::remove_file(&ballast).expect("free space");
     let freed = Instant::now();
-    while total(&acked) < at_full + 3 * WRITERS {
-        assert!(
-            freed.elapsed() < Duration::from_secs(120),
-            "writes did not come back in 120 s"
-        );
-        std::thread::sleep(Duration::from_millis(5));
+    for (w, before) in writers.iter().zip(&at_full) {
+        until("writes to come back", || {
+            (w.acked() > before + 3).then_some(())
+        });
     }
     let back = freed.elapsed();
-    std::thread::sleep(Duration::from_millis(500));
+    assert!(back < PATIENCE);
     stop.store(true, Ordering::Relaxed);
-    for w in writers {
-        w.join().expect("writer");
+    for thread in busy {
+        thread.join().expect("a writer");
     }
     server.kill();
-    let port = free_port();
-    let mut server = Server::start(&disk.join("data"), port);
-    server.ready();
-    for (w, p) in progress.iter().enumerate() {
-        verify(port, w as u64, p, 0);
+    let server = start(&data);
+    for w in &writers {
+        w.verify(&server.address, 0);
     }
     server.kill();
     println!(
-        "disk full after {} samples, {} requests refused, writes back {} ms after space was freed, \
-         {} samples acknowledged in all, 0 lost",
-        at_full * SERIES,
+        "disk full after {} samples and lines, {} requests refused, writes back {} ms after space \
+         was freed, {} acknowledged in all, 0 lost",
+        at_full.iter().sum::<u64>() * SERIES,
         total(&refused),
         back.as_millis(),
-        total(&acked) * SERIES
+        total(&Writer::acked) * SERIES
     );
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand: nothing is added to a request and nothing hidden of an answer.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 /// A request in the making.
@@ -54,14 +54,10 @@ impl Request {
             .body(body)
     }
 
-    /// Sends it on a connection of its own and reads the answer to its end.
-    pub(crate) fn send(self) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).expect("a listening server");
-        stream
-            .set_read_timeout(Some(super::PATIENCE))
-            .expect("a timeout");
+    /// As it goes out.
+    fn bytes(&self) -> Vec<u8> {
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{} {} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
             self.method,
             self.target,
             self.address,
@@ -71,8 +67,18 @@ impl Request {
             head.push_str(&format!("{n}: {v}\r\n"));
         }
         head.push_str("\r\n");
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    /// Sends it on a connection of its own and reads the answer to its end.
+    pub(crate) fn send(self) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).expect("a listening server");
+        stream
+            .set_read_timeout(Some(super::PATIENCE))
+            .expect("a timeout");
+        let request = self.header("Connection", "close");
         // A server may answer and close before it has read a body it refuses.
-        drop(stream.write_all(&[head.as_bytes(), &self.body].concat()));
+        drop(stream.write_all(&request.bytes()));
         let mut bytes = Vec::new();
         let mut piece = [0; 65536];
         loop {
@@ -82,6 +88,61 @@ impl Request {
             }
         }
         parse(&bytes)
+    }
+}
+
+/// A connection that is kept from request to request. Errors are the caller's: the server may be
+/// killed at any moment.
+pub(crate) struct Connection {
+    address: String,
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(super::PATIENCE))?;
+        Ok(Self {
+            address: address.to_owned(),
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// One call: status and body. Answers have to tell their length.
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<(u16, Vec<u8>)> {
+        let request = Request::new(&self.address, method, target).body(body);
+        let request = headers.iter().fold(request, |r, (n, v)| r.header(n, v));
+        self.stream.get_mut().write_all(&request.bytes())?;
+        let bad = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
+        let status = status.ok_or_else(bad)?;
+        let mut length = 0usize;
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(bad());
+            }
+            let l = line.trim_end().to_ascii_lowercase();
+            if l.is_empty() {
+                break;
+            }
+            if let Some(n) = l.strip_prefix("content-length:") {
+                length = n.trim().parse().map_err(|_| bad())?;
+            }
+        }
+        let mut out = vec![0; length];
+        self.stream.read_exact(&mut out)?;
+        Ok((status, out))
     }
 }
 

@@ -70,9 +70,10 @@ pub(crate) struct Server {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// The binary under test.
+/// The binary under test: `$SEXTANT_BINARY`, or the one that was built with the test.
 pub(crate) fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_sextant"))
+    let built = || env!("CARGO_BIN_EXE_sextant").into();
+    Command::new(std::env::var_os("SEXTANT_BINARY").unwrap_or_else(built))
 }
 
 impl Server {
@@ -135,6 +136,16 @@ impl Server {
         let server = Self::spawn(dir, command);
         server.wait_for("/ready", 200);
         server
+    }
+
+    /// Starts `command`, whose files are the caller's; waits until it listens.
+    pub(crate) fn run(command: Command) -> Self {
+        Self::spawn(TempDir::new(), command)
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     fn spawn(dir: TempDir, mut command: Command) -> Self {

@@ -120,6 +120,14 @@ impl LabelTable {
             .copied()
     }
 
+    /// The series with exactly these labels, without making anything new.
+    #[must_use]
+    pub fn find_labels(&self, labels: &Labels) -> Option<u32> {
+        let pair = |(n, v): (&str, &str)| self.find_pair(self.name_id(n)?, v);
+        let ids: Option<Vec<PairId>> = labels.iter().map(pair).collect();
+        self.find_series(&ids?)
+    }
+
     /// Id of a pair; `true` when it is new.
     pub fn intern(&mut self, name: &str, value: &str) -> (PairId, bool) {
         let name_id = self.intern_name(name);

@@ -27,10 +27,11 @@ use super::open::{Opening, Recovery, stream_id};
 use super::options::DbOptions;
 use super::part::Part;
 use super::record;
+use super::retention::Retentions;
 use super::select::Selection;
 use crate::index::LabelTable;
 use crate::io::{Fs, Rng};
-use crate::model::{Matcher, TenantId};
+use crate::model::{Labels, Matcher, TenantId};
 use crate::wal::{LogHandle, Position, WalError, WalOptions, open_shared};
 
 /// How long a push waits for room before it is refused.
@@ -124,7 +125,9 @@ pub(super) struct Inner {
     pub(super) maintenance: Mutex<()>,
     pub(super) counters: Counters,
     pub(super) rng: Mutex<Rng>,
-    pub(super) retention_ms: AtomicI64,
+    pub(super) retention: RwLock<Arc<Retentions>>,
+    /// When parts were last looked at for it, ms.
+    pub(super) retained_ms: AtomicI64,
     pub(super) deletions: RwLock<HashMap<u32, Arc<Vec<Deletion>>>>,
     pub(super) stop: Mutex<bool>,
     pub(super) wake: Condvar,
@@ -270,7 +273,7 @@ impl Db {
     }
 
     /// Puts the delete requests of a tenant in force, all at once; entries they name are invisible
-    /// from here on and leave the disk when their part is next rewritten.
+    /// from here on, and those of final requests leave the disk when their part is next rewritten.
     pub fn set_deletions(&self, tenant: TenantId, deletions: Vec<Deletion>) {
         self.inner
             .deletions
@@ -278,7 +281,7 @@ impl Db {
             .insert(tenant.0, Arc::new(deletions));
     }
 
-    /// Rewrites the parts that hold deleted entries; gives how many. Cost: decoding and encoding
+    /// Rewrites the parts that hold entries of final delete requests; gives how many. Cost: decoding and encoding
     /// those parts.
     ///
     /// # Errors
@@ -287,9 +290,26 @@ impl Db {
         self.inner.purge(tenant.0)
     }
 
-    /// Changes how long entries are kept, ms; 0 = for ever.
-    pub fn set_retention(&self, ms: i64) {
-        self.inner.retention_ms.store(ms, Ordering::Relaxed);
+    /// Changes how long entries are kept.
+    pub fn set_retention(&self, retentions: Retentions) {
+        *self.inner.retention.write() = Arc::new(retentions);
+        self.inner.retained_ms.store(i64::MIN, Ordering::Relaxed);
+    }
+
+    /// Streams of a tenant that have entries in memory, and which of `streams` are not among them.
+    /// Cost: a look at the label index for each.
+    #[must_use]
+    pub fn active_streams(&self, tenant: TenantId, streams: &[Labels]) -> (u64, Vec<bool>) {
+        let table = self.inner.table(tenant.0);
+        let table = table.read();
+        let active = self.inner.active.read();
+        let own = active.mem.tenants.get(&tenant.0);
+        let new = streams.iter().map(|l| {
+            let id = table.find_labels(l);
+            !id.is_some_and(|id| own.is_some_and(|t| t.streams.contains_key(&id)))
+        });
+        let count = own.map_or(0, |t| t.streams.len() as u64);
+        (count, new.collect())
     }
 
     /// Writes everything in memory to parts and releases the log.

@@ -15,6 +15,9 @@ pub struct Deletion {
     pub to: i64,
     /// Which lines; all when absent.
     pub test: Option<LineTest>,
+    /// The entries leave the disk; otherwise they are only hidden, because the request may still be
+    /// taken back.
+    pub is_final: bool,
 }
 
 impl Deletion {

@@ -15,7 +15,8 @@ use super::mem::{Mem, MemTenant, Row, sort_rows};
 use super::merge;
 use super::open::{live_part, part_path};
 use super::part::{Part, PartWriter};
-use crate::model::Labels;
+use super::retention::Verdict;
+use crate::model::{Labels, TenantId};
 use crate::wal::Position;
 
 const TICK: Duration = Duration::from_millis(500);
@@ -29,6 +30,8 @@ const DAY_NS: i64 = 86_400 * 1_000_000_000;
 const MERGE_PARTS: usize = 8;
 /// Larger parts (bytes of lines) are left as they are.
 const MERGE_TEXT_MAX: u64 = 32 << 20;
+/// How often parts are looked at for retention when nothing about it has changed, ms.
+const RETAIN_EVERY_MS: i64 = 60_000;
 /// Segments of the log that an idle store may keep for nothing.
 const IDLE_SEGMENTS: u64 = 2;
 
@@ -241,6 +244,8 @@ impl Inner {
                 parts,
             });
         }
+        // What is new may be too old already.
+        self.retained_ms.store(i64::MIN, Ordering::Relaxed);
         for name in remove {
             // Open files keep the bytes for readers that still use them.
             self.fs.remove_file(&part_path(&self.dir, name))?;
@@ -248,29 +253,38 @@ impl Inner {
         Ok(())
     }
 
-    /// Drops parts whose newest entry is older than the retention.
+    /// Drops what is older than its retention: whole parts, and streams from parts with others.
     fn retain(&self) -> Result<(), PushError> {
-        let keep = self.retention_ms.load(Ordering::Relaxed);
-        if keep <= 0 {
+        let now = self.opts.clock.now_ms();
+        let last = self.retained_ms.load(Ordering::Relaxed);
+        if (last..last.saturating_add(RETAIN_EVERY_MS)).contains(&now) {
             return Ok(());
         }
-        let oldest = self
-            .opts
-            .clock
-            .now_ms()
-            .saturating_sub(keep)
-            .saturating_mul(1_000_000);
+        let retentions = Arc::clone(&self.retention.read());
         let view = Arc::clone(&self.view.read());
-        let old = view.parts.iter().filter(|p| p.part.footer.max < oldest);
-        let names: Vec<String> = old.map(|p| p.part.name.clone()).collect();
-        if names.is_empty() {
-            return Ok(());
+        let mut names = Vec::new();
+        let mut thinned = false;
+        for p in &view.parts {
+            let f = &p.part.footer;
+            match retentions.verdict(TenantId(f.tenant), f.max, &f.streams, now) {
+                Verdict::Keep => {}
+                Verdict::Drop => names.push(p.part.name.clone()),
+                Verdict::Without(gone) => {
+                    self.rewrite_without(std::slice::from_ref(p), &gone)?;
+                    thinned = true;
+                }
+            }
         }
-        self.publish(Vec::new(), &names, None)?;
-        self.counters
-            .dropped_parts
-            .fetch_add(names.len() as u64, Ordering::Relaxed);
-        self.forget_streams();
+        if !names.is_empty() {
+            self.publish(Vec::new(), &names, None)?;
+            self.counters
+                .dropped_parts
+                .fetch_add(names.len() as u64, Ordering::Relaxed);
+        }
+        if thinned || !names.is_empty() {
+            self.forget_streams();
+        }
+        self.retained_ms.store(now, Ordering::Relaxed);
         Ok(())
     }
 
@@ -326,18 +340,23 @@ impl Inner {
         }
     }
 
-    /// Replaces parts by one with the same entries, without those that are deleted.
+    /// Replaces parts by one with the same entries, without those that are finally deleted.
     pub(super) fn rewrite(&self, parts: &[Arc<LivePart>]) -> Result<(), PushError> {
+        self.rewrite_without(parts, &[])
+    }
+
+    /// The same, without the streams `gone`.
+    fn rewrite_without(&self, parts: &[Arc<LivePart>], gone: &[Labels]) -> Result<(), PushError> {
         let tenant = parts[0].part.footer.tenant;
         let deletions = self.deletions.read().get(&tenant).cloned();
         let made = self.write_part(tenant, |w| {
-            merge::merge(parts, &deletions.unwrap_or_default(), w)
+            merge::merge(parts, &deletions.unwrap_or_default(), gone, w)
         })?;
         let names: Vec<String> = parts.iter().map(|p| p.part.name.clone()).collect();
         self.publish(made.into_iter().collect(), &names, None)
     }
 
-    /// Rewrites the parts of a tenant that hold entries named by its delete requests.
+    /// Rewrites the parts of a tenant that hold entries named by its final delete requests.
     pub(super) fn purge(&self, tenant: u32) -> Result<u64, PushError> {
         let _one = self.maintenance.lock();
         let Some(deletions) = self.deletions.read().get(&tenant).cloned() else {
@@ -350,6 +369,7 @@ impl Inner {
             let concerned = f.tenant == tenant
                 && deletions
                     .iter()
+                    .filter(|d| d.is_final)
                     .any(|d| f.streams.iter().any(|l| d.concerns(l, f.min, f.max)));
             if concerned {
                 self.rewrite(std::slice::from_ref(p))?;

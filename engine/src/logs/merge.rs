@@ -67,10 +67,11 @@ impl Cursor<'_> {
     }
 }
 
-/// Writes the entries of all parts, each once, without deleted ones.
+/// Writes the entries of all parts, each once, without deleted ones and the streams `gone`.
 pub(super) fn merge(
     parts: &[Arc<LivePart>],
     deletions: &[Deletion],
+    gone: &[Labels],
     w: &mut PartWriter,
 ) -> io::Result<()> {
     let mut streams: Vec<&Labels> = parts.iter().flat_map(|p| &p.part.footer.streams).collect();
@@ -96,6 +97,7 @@ pub(super) fn merge(
         cursors.push(c);
     }
     let mut looked_up: Option<u32> = None;
+    let mut is_gone = false;
     let mut named: Option<u32> = None;
     let mut concerned: Vec<&Deletion> = Vec::new();
     // Entries already written with the same stream and time.
@@ -114,9 +116,10 @@ pub(super) fn merge(
         if looked_up != Some(stream) {
             looked_up = Some(stream);
             let labels = streams[stream as usize];
+            is_gone = gone.contains(labels);
             let all = deletions.iter();
             concerned = all
-                .filter(|d| d.concerns(labels, i64::MIN, i64::MAX))
+                .filter(|d| d.is_final && d.concerns(labels, i64::MIN, i64::MAX))
                 .collect();
         }
         if last != Some(key) {
@@ -127,7 +130,7 @@ pub(super) fn merge(
         let line = c.rows.line(c.row);
         let metadata = c.rows.metadata(c.row);
         let known = same.iter().any(|s| s.0 == line && s.1.as_ref() == metadata);
-        if !known && !concerned.iter().any(|d| d.deletes(time, line)) {
+        if !known && !is_gone && !concerned.iter().any(|d| d.deletes(time, line)) {
             // A stream whose entries are all deleted is not named.
             if named != Some(stream) {
                 w.stream(streams[stream as usize]);

@@ -24,6 +24,7 @@ mod open;
 mod options;
 mod part;
 mod record;
+mod retention;
 mod scan;
 mod select;
 
@@ -37,6 +38,7 @@ pub use deletion::Deletion;
 pub(crate) use open::inspect;
 pub use open::{Opening, Recovery};
 pub use options::DbOptions;
+pub use retention::{Retention, RetentionRule, Retentions};
 pub use scan::Reader;
 pub use select::{Selection, StreamSize};
 

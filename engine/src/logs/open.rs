@@ -12,6 +12,7 @@ use super::db::{Active, Counters, Db, Inner, LivePart, View};
 use super::manifest::{self, Manifest};
 use super::options::DbOptions;
 use super::part::{Part, PartError};
+use super::retention::{Retention, Retentions};
 use super::{maintain, record};
 use crate::index::LabelTable;
 use crate::io::{Fs, Rng};
@@ -160,7 +161,11 @@ impl Opening {
             maintenance: Mutex::new(()),
             counters: Counters::default(),
             rng: Mutex::new(Rng::from_entropy()),
-            retention_ms: AtomicI64::new(self.opts.retention_ms),
+            retention: RwLock::new(Arc::new(Retentions {
+                default: Retention::of(self.opts.retention_ms),
+                ..Retentions::default()
+            })),
+            retained_ms: AtomicI64::new(i64::MIN),
             deletions: RwLock::default(),
             stop: Mutex::new(false),
             wake: Condvar::new(),

@@ -187,6 +187,7 @@ fn check_life(ops: &[Op]) {
                     from: *from,
                     to: *to,
                     test: (!needle.is_empty()).then(|| contains(needle)),
+                    is_final: to % 2 == 0,
                 };
                 all.retain(|e| e.0 != *stream || !d.deletes(e.1, &e.2));
                 deletions.push(d);
@@ -325,4 +326,94 @@ fn every_flipped_byte_of_a_part_is_noticed() {
         check(bad, &format!("a flip of byte {at}"));
         check(bytes[..at].to_vec(), &format!("a cut at {at}"));
     }
+}
+
+#[test]
+fn deletions_that_may_be_taken_back_leave_the_lines_on_disk() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let line = |n: i64| (0, n, format!("line {n}").into_bytes(), 0);
+    push(&s, &[line(1), line(2), line(3)]);
+    s.flush().expect("flushed");
+    let hide = |n: i64, is_final| Deletion {
+        matchers: vec![Matcher::equal("app", "a0")],
+        from: n,
+        to: n,
+        test: None,
+        is_final,
+    };
+    s.set_deletions(T, vec![hide(1, false), hide(2, true)]);
+    let seen = || read(&s, 0, 10, &ScanOptions::default());
+    assert_eq!(seen(), [line(3)]);
+    assert_eq!(s.purge(T).expect("purged"), 1);
+    // Merges leave hidden lines alone, too.
+    for n in 4..20 {
+        push(&s, &[line(n)]);
+        s.flush().expect("flushed");
+    }
+    assert!(s.stats().merges > 0, "{:?}", s.stats());
+    s.set_deletions(T, Vec::new());
+    let want: Vec<Entry> = [1, 3].into_iter().map(line).collect();
+    assert_eq!(seen()[..2], want);
+}
+
+#[test]
+fn streams_are_kept_as_long_as_their_rule_says() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let clock = crate::io::Clock::now_ms(&crate::io::SystemClock) * 1_000_000;
+    let old = clock - 3 * DAY;
+    let entry = |stream, time| (stream, time, b"x".to_vec(), 0);
+    push(
+        &s,
+        &[
+            entry(0, old),
+            entry(1, old),
+            entry(0, clock),
+            entry(1, clock),
+        ],
+    );
+    s.flush().expect("flushed");
+    let all = || read(&s, i64::MIN, i64::MAX, &ScanOptions::default());
+    assert_eq!(all().len(), 4);
+    let rule = RetentionRule {
+        matchers: vec![Matcher::equal("app", "a1")],
+        priority: 1,
+        period_ms: DAY / 1_000_000,
+    };
+    s.set_retention(Retentions {
+        default: Retention {
+            period_ms: 0,
+            rules: vec![rule],
+        },
+        ..Retentions::default()
+    });
+    s.maintain().expect("maintained");
+    let want = vec![entry(0, old), entry(0, clock), entry(1, clock)];
+    assert_eq!(all(), want);
+    let tenants = [(TenantId(9), Retention::of(1))].into_iter().collect();
+    s.set_retention(Retentions {
+        default: Retention::default(),
+        tenants,
+    });
+    s.maintain().expect("maintained");
+    assert_eq!(all(), want, "the retention of another tenant");
+    s.set_retention(Retentions {
+        default: Retention::of(DAY / 1_000_000),
+        ..Retentions::default()
+    });
+    s.maintain().expect("maintained");
+    assert_eq!(all(), [entry(0, clock), entry(1, clock)]);
+}
+
+#[test]
+fn streams_in_memory_are_counted() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let asked = [labels(0), labels(1)];
+    assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
+    push(&s, &[(0, 1, b"x".to_vec(), 0)]);
+    assert_eq!(s.active_streams(T, &asked), (1, vec![false, true]));
+    s.flush().expect("flushed");
+    assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
 }

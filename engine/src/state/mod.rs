@@ -270,6 +270,18 @@ impl Tables {
         Ok(end.1)
     }
 
+    /// Every tenant that has a number, by name.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<(String, TenantId)> {
+        let rows = self.list(TENANTS).into_iter();
+        let tenant = |(name, number): (Vec<u8>, Vec<u8>)| {
+            let name = String::from_utf8(name).ok()?;
+            let number = number.as_slice().try_into().ok()?;
+            Some((name, TenantId(u32::from_le_bytes(number))))
+        };
+        rows.filter_map(tenant).collect()
+    }
+
     /// Number of a tenant that has one.
     #[must_use]
     pub fn known_tenant(&self, name: &str) -> Option<TenantId> {

@@ -62,6 +62,8 @@ fn tenants_keep_their_numbers() {
     let again = open(&fs);
     assert_eq!(again.state.known_tenant("team-b"), Some(b));
     assert_eq!(again.state.known_tenant("nobody"), None);
+    let all = [("team-a".to_owned(), a), ("team-b".to_owned(), b)];
+    assert_eq!(again.state.tenants(), all);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The only door through which compressed bytes become plain bytes.
 //!
-//! Owns: the decoders for snappy blocks, gzip, deflate and zstd, and the caps on their output.
+//! Owns: the decoders for snappy blocks, gzip, deflate, zstd and LZ4 frames, and the caps on their output.
 //! Knows nothing of: what the bytes mean, HTTP headers or status codes.
 //!
 //! Invariants
@@ -23,6 +23,8 @@ pub enum Encoding {
     Zstd,
     /// Snappy block format (not the framing format).
     Snappy,
+    /// LZ4 frame format; the decoder itself holds up to two blocks of 4 MiB.
+    Lz4,
 }
 
 impl Encoding {
@@ -35,6 +37,7 @@ impl Encoding {
             "deflate" => Some(Self::Deflate),
             "zstd" => Some(Self::Zstd),
             "snappy" => Some(Self::Snappy),
+            "lz4" => Some(Self::Lz4),
             _ => None,
         }
     }
@@ -138,6 +141,7 @@ pub fn inflate<'a>(
                 )?;
             }
         }
+        Encoding::Lz4 => read_capped("lz4", lz4_flex::frame::FrameDecoder::new(body), limit, out)?,
         Encoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(body)
                 .and_then(|mut d| d.window_log_max(ZSTD_WINDOW_LOG_MAX).map(|()| d));
@@ -241,6 +245,12 @@ mod tests {
         e.finish().expect("to memory")
     }
 
+    fn lz4(raw: &[u8]) -> Vec<u8> {
+        let mut e = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        e.write_all(raw).expect("to memory");
+        e.finish().expect("to memory")
+    }
+
     #[test]
     fn every_encoding_round_trips() {
         let raw = b"the same line again and again\n".repeat(1000);
@@ -261,6 +271,7 @@ mod tests {
                 Encoding::Zstd,
                 zstd::encode_all(&raw[..], 1).expect("to memory"),
             ),
+            (Encoding::Lz4, lz4(&raw)),
         ] {
             let got = inflate(enc, &body, CAPS, &mut buf).expect("valid");
             assert_eq!(got, raw, "{enc:?}");
@@ -295,6 +306,7 @@ mod tests {
                 zstd::encode_all(&raw[..], 19).expect("to memory"),
             ),
             (Encoding::Snappy, snappy),
+            (Encoding::Lz4, lz4(&raw)),
             // Declares 4 GiB - 1 and holds nothing.
             (Encoding::Snappy, vec![0xff, 0xff, 0xff, 0xff, 0x0f]),
         ] {

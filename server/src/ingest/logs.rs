@@ -1,9 +1,10 @@
 //! Lines: limits, discovery, the batch for the store.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use engine::logs::{Db, PushBatch, PushError};
 use engine::model::{Labels, TenantId};
 use engine::wire::loki::{Pairs, PushEntry, PushStream};
@@ -52,6 +53,9 @@ impl Refused {
     }
 }
 
+/// Limits by the name of the tenant.
+pub(crate) type Overrides = HashMap<String, Arc<TenantLimits>>;
+
 type Newest = HashMap<(u32, Labels), i64, foldhash::fast::RandomState>;
 
 /// What pushes and tails share.
@@ -59,6 +63,10 @@ type Newest = HashMap<(u32, Labels), i64, foldhash::fast::RandomState>;
 pub(crate) struct LogService {
     /// The configuration.
     pub(crate) config: LokiConfig,
+    /// Limits of tenants without limits of their own.
+    defaults: Arc<TenantLimits>,
+    /// Limits of single tenants.
+    overrides: ArcSwap<Overrides>,
     rates: Rates,
     newest: Mutex<Newest>,
     tails: broadcast::Sender<Arc<Pushed>>,
@@ -83,7 +91,11 @@ impl Drop for TailSlot {
 impl LogService {
     /// A service with these settings.
     pub(crate) fn new(config: LokiConfig) -> Self {
+        let own = config.overrides.iter();
+        let own = own.map(|(t, l)| (t.clone(), Arc::new(l.clone())));
         Self {
+            defaults: Arc::new(config.limits.clone()),
+            overrides: ArcSwap::from_pointee(own.collect()),
             config,
             rates: Rates::default(),
             newest: Mutex::default(),
@@ -93,9 +105,22 @@ impl LogService {
     }
 
     /// Limits of a tenant.
-    pub(crate) fn limits(&self, tenant: &str) -> &TenantLimits {
-        let own = self.config.overrides.iter().find(|(t, _)| t == tenant);
-        own.map_or(&self.config.limits, |(_, l)| l)
+    pub(crate) fn limits(&self, tenant: &str) -> Arc<TenantLimits> {
+        let own = self.overrides.load();
+        Arc::clone(own.get(tenant).unwrap_or(&self.defaults))
+    }
+
+    /// Limits of tenants that have their own.
+    pub(crate) fn overrides(&self) -> Arc<Overrides> {
+        self.overrides.load_full()
+    }
+
+    /// Puts limits of single tenants in force; those of the configuration file stay for tenants
+    /// that are not named.
+    pub(crate) fn override_limits(&self, given: Vec<(String, TenantLimits)>) {
+        let file = self.config.overrides.iter().cloned();
+        let all = file.chain(given).map(|(t, l)| (t, Arc::new(l)));
+        self.overrides.store(Arc::new(all.collect()));
     }
 
     /// Batches as they are stored from now on.
@@ -134,23 +159,25 @@ impl LogService {
                 "error at least one valid stream is required for ingestion",
             ));
         }
-        let (batch, errors) = self.batch(tenant, name, &streams, now_ns)?;
+        let (batch, errors) = self.batch(db, (tenant, name), &streams, now_ns)?;
         drop(streams);
         self.store(db, tenant, batch).await?;
+        // What may be sent again later decides the status.
+        let status = if errors.is_limit { 429 } else { 400 };
         match errors.finish() {
             None => Ok(()),
-            Some(text) => Err(Refused::new(400, text)),
+            Some(text) => Err(Refused::new(status, text)),
         }
     }
 
     fn batch(
         &self,
-        tenant: TenantId,
-        name: &str,
+        db: &Db,
+        (tenant, name): (TenantId, &str),
         streams: &[PushStream<'_>],
         now_ns: i64,
     ) -> Result<(PushBatch, Errors), Refused> {
-        let limits = self.limits(name);
+        let limits = &*self.limits(name);
         let mut errors = Errors::default();
         let mut batch = PushBatch::new();
         let (mut lines, mut bytes) = (0usize, 0usize);
@@ -194,22 +221,18 @@ impl LogService {
                 ),
             ));
         }
-        let mut limited = None;
+        let mut limited = refuse_new_streams(db, (tenant, name), limits.max_streams, &mut valid);
         for (labels, entries) in &valid {
             if let Err(text) = self.stream(tenant, labels, entries, limits, &mut batch, &mut errors)
             {
                 limited.get_or_insert(text);
             }
         }
-        match limited {
-            // Nothing else to say: the stream's limit decides the status.
-            Some(text) if batch.is_empty() => Err(Refused::new(429, text)),
-            Some(text) => {
-                errors.add(text);
-                Ok((batch, errors))
-            }
-            None => Ok((batch, errors)),
+        if let Some(text) = limited {
+            errors.add(text);
+            errors.is_limit = true;
         }
+        Ok((batch, errors))
     }
 
     /// Adds the entries of a stream that are neither over its rate nor too late.
@@ -284,6 +307,45 @@ impl LogService {
     }
 }
 
+/// Takes out streams that would be more than the tenant may have in memory at a time; gives the
+/// text for the first of them.
+fn refuse_new_streams(
+    db: &Db,
+    (tenant, name): (TenantId, &str),
+    max: usize,
+    valid: &mut Vec<(Labels, Vec<Entry<'_>>)>,
+) -> Option<String> {
+    if max == 0 {
+        return None;
+    }
+    let asked: Vec<Labels> = valid.iter().map(|(l, _)| l.clone()).collect();
+    let (active, new) = db.active_streams(tenant, &asked);
+    let mut room = (max as u64).saturating_sub(active);
+    let mut counted: HashSet<&Labels> = HashSet::new();
+    let mut refused = None;
+    let mut fits = asked.iter().zip(new).map(|(l, is_new)| {
+        if !is_new || counted.contains(l) {
+            return true;
+        }
+        if room > 0 {
+            room -= 1;
+            return counted.insert(l);
+        }
+        refused.get_or_insert_with(|| {
+            format!(
+                "maximum active stream limit exceeded when trying to create stream {l}, reduce the \
+                 number of active streams (reduce labels or reduce label values), or contact your \
+                 Loki administrator to see if the limit can be increased, user: '{name}' \
+                 (limit: {max})"
+            )
+        });
+        false
+    });
+    valid.retain(|_| fits.next().unwrap_or(false));
+    drop(fits);
+    refused
+}
+
 fn failure(e: &PushError) -> Refused {
     let status = match e {
         PushError::StreamLimit { .. } => 429,
@@ -309,26 +371,34 @@ struct Entry<'a> {
 
 /// Texts of what was refused, each once with its number.
 #[derive(Debug, Default)]
-struct Errors(BTreeMap<String, usize>);
+struct Errors {
+    texts: BTreeMap<String, usize>,
+    /// Some are about a limit that a sender may wait for.
+    is_limit: bool,
+}
 
 /// Distinct texts in an answer.
 const ERRORS_SHOWN: usize = 10;
 
 impl Errors {
     fn add(&mut self, text: String) {
-        if self.0.len() < 1000 || self.0.contains_key(&text) {
-            *self.0.entry(text).or_insert(0) += 1;
+        if self.texts.len() < 1000 || self.texts.contains_key(&text) {
+            *self.texts.entry(text).or_insert(0) += 1;
         }
     }
 
     fn finish(self) -> Option<String> {
-        if self.0.is_empty() {
+        if self.texts.is_empty() {
             return None;
         }
-        let shown = self.0.iter().take(ERRORS_SHOWN).map(|(text, n)| match n {
-            1 => text.clone(),
-            n => format!("{n} errors like: {text}"),
-        });
+        let shown = self
+            .texts
+            .iter()
+            .take(ERRORS_SHOWN)
+            .map(|(text, n)| match n {
+                1 => text.clone(),
+                n => format!("{n} errors like: {text}"),
+            });
         Some(shown.collect::<Vec<_>>().join("; "))
     }
 }

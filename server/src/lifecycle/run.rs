@@ -12,6 +12,7 @@ use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, Plan, alerting, store};
+use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
@@ -192,9 +193,10 @@ async fn serve(plan: Plan) -> Exit {
     };
     let db = store.metrics.clone();
     api.note_queries(&plan.storage.dir);
-    crate::api::loki::opened(&api.logs, &store);
+    let upkeep = Upkeep::new(Arc::clone(&api.logs), Arc::clone(&store));
     api.set_store(Some(store.clone()));
     let beside = alerting.map(|a| a.start(&api, &store, &tasks));
+    tasks.spawn("log upkeep", upkeep.run(tasks.stop_signal()));
     let (changed, mut store_config) = watch::channel(api.config.load_full());
     let (tuned, storage) = (db.clone(), plan.storage.clone());
     tasks.spawn("store settings", async move {

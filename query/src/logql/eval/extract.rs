@@ -248,7 +248,7 @@ impl<'x> Sampler<'x> {
                 },
                 None if !x.bytes => 1.0,
                 None if direct => batch.line_len(i) as f64,
-                None => entry.line.len() as f64,
+                None => entry.line_len() as f64,
             };
             let series = table.series_of(&x.keep, &entry.labels);
             if entry.labels.has_error() && !entry.labels.preserves_errors() {

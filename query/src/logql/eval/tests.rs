@@ -11,10 +11,10 @@ use crate::logql::ast::Expr;
 use crate::logql::source::{LogSource, StreamSet};
 
 /// Streams with their entries, oldest first.
-struct Memory(Vec<(Labels, Vec<(i64, String)>)>);
+struct Memory(Vec<(Labels, Vec<(i64, Vec<u8>)>)>);
 
 struct Chosen<'m> {
-    streams: Vec<&'m (Labels, Vec<(i64, String)>)>,
+    streams: Vec<&'m (Labels, Vec<(i64, Vec<u8>)>)>,
     from: i64,
     to: i64,
 }
@@ -51,14 +51,11 @@ impl StreamSet for Chosen<'_> {
         for (i, s) in self.streams.iter().enumerate() {
             for (t, line) in &s.1 {
                 let wanted = (self.from..self.to).contains(t)
-                    && options
-                        .test
-                        .as_ref()
-                        .is_none_or(|f| (f.matches)(line.as_bytes()));
+                    && options.test.as_ref().is_none_or(|f| (f.matches)(line));
                 if wanted {
                     batch.streams.push(i as u32);
                     batch.times.push(*t);
-                    batch.text.extend_from_slice(line.as_bytes());
+                    batch.text.extend_from_slice(line);
                     batch.ends.push(batch.text.len() as u32);
                 }
             }
@@ -78,8 +75,8 @@ impl StreamSet for Chosen<'_> {
 const S: i64 = 1_000_000_000;
 
 fn store() -> Memory {
-    let lines = |app: &str| -> (Labels, Vec<(i64, String)>) {
-        let all = (0..60).map(|i| (i * S, format!("app={app} i={i} v={}", i % 7)));
+    let lines = |app: &str| -> (Labels, Vec<(i64, Vec<u8>)>) {
+        let all = (0..60).map(|i| (i * S, format!("app={app} i={i} v={}", i % 7).into_bytes()));
         (
             Labels::from_pairs([("app", app), ("env", "x")]),
             all.collect(),
@@ -263,4 +260,26 @@ fn log_queries_take_the_newest_or_the_oldest() {
         "{env=\"x\"}=58,58,57,57"
     );
     assert_eq!(run("{app=\"zz\"}", Direction::Backward, 4, 0), "");
+}
+
+#[test]
+fn bytes_that_are_not_utf8_count_as_they_were_pushed() {
+    // A stage before the count does not change what was pushed.
+    let at = Grid::instant(59 * S);
+    for text in [
+        "bytes_over_time({app=\"a\"}[1s])",
+        "bytes_over_time({app=\"a\"} | app=\"a\" [1s])",
+        "bytes_over_time({app=\"a\"} | label_format app=\"a\" [1s])",
+    ] {
+        let store = Memory(vec![(
+            Labels::from_pairs([("app", "a")]),
+            vec![(59 * S, b"\xff\xfe \xc3(".to_vec())],
+        )]);
+        let expr = crate::logql::parse_metric(text).expect(text);
+        let answer = with_control(|c| run_metric(&store, &expr, at, true, c));
+        let MetricAnswer::Vector(v) = answer.expect(text) else {
+            panic!("{text}: no vector");
+        };
+        assert_eq!(v[0].1.1, 5.0, "{text}");
+    }
 }

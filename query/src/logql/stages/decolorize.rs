@@ -27,7 +27,7 @@ impl Step for Decolorize {
         if let Some(re) = SEQUENCE.as_ref()
             && let Cow::Owned(plain) = re.replace_all(&entry.line, "")
         {
-            entry.line = Cow::Owned(plain);
+            entry.set_line(plain);
         }
         true
     }

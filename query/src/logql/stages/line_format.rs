@@ -1,7 +1,5 @@
 //! `| line_format "{{.a}}"`.
 
-use std::borrow::Cow;
-
 use super::functions::{self, LineHost};
 use super::{Entry, Step, Surroundings};
 use crate::logql::parse::ParseError;
@@ -42,7 +40,8 @@ impl Step for LineFormat {
             && name != super::ERROR
             && name != super::ERROR_DETAILS
         {
-            entry.line = Cow::Owned(entry.labels.get(name).unwrap_or("").to_owned());
+            let line = entry.labels.get(name).unwrap_or("").to_owned();
+            entry.set_line(line);
             return true;
         }
         let data = functions::data(&entry.labels, self.fields.as_deref());
@@ -56,7 +55,7 @@ impl Step for LineFormat {
             .template
             .execute(&data, &mut host, functions::BUDGET, &mut out);
         match done {
-            Ok(()) => entry.line = Cow::Owned(out),
+            Ok(()) => entry.set_line(out),
             Err(e) => entry.labels.fail(TEMPLATE_ERROR, &e.to_string()),
         }
         true

@@ -64,8 +64,10 @@ impl Default for Surroundings {
 pub(crate) struct Entry<'l> {
     /// Its time, ns.
     pub(crate) time: i64,
-    /// The line as it is now.
+    /// The line as it is now; what was not UTF-8 is replaced. Changed by [`Entry::set_line`].
     pub(crate) line: Cow<'l, str>,
+    /// Bytes of the line as it was stored, while no stage has changed it.
+    stored_len: Option<usize>,
     /// Its labels.
     pub(crate) labels: LabelSet,
 }
@@ -75,8 +77,20 @@ impl<'l> Entry<'l> {
         Self {
             time: 0,
             line: Cow::Borrowed(""),
+            stored_len: None,
             labels: LabelSet::new(hints),
         }
+    }
+
+    /// A stage has made another line.
+    pub(crate) fn set_line(&mut self, line: String) {
+        self.line = Cow::Owned(line);
+        self.stored_len = None;
+    }
+
+    /// Bytes of the line: of a line that no stage changed, those that were pushed, UTF-8 or not.
+    pub(crate) fn line_len(&self) -> usize {
+        self.stored_len.unwrap_or(self.line.len())
     }
 
     /// Takes the next line.
@@ -89,6 +103,7 @@ impl<'l> Entry<'l> {
     ) {
         self.time = time;
         self.line = String::from_utf8_lossy(line);
+        self.stored_len = Some(line.len());
         self.labels.reset(stream, metadata);
     }
 }

@@ -32,13 +32,9 @@ impl Pattern {
                 rest = &rest[len..];
                 continue;
             }
-            let next = rest[1..]
-                .char_indices()
-                .map(|(i, _)| i + 1)
-                .find(|i| capture(&rest[*i..]).is_some());
-            // A character may be longer than one byte.
-            let first = rest.chars().next().map_or(1, char::len_utf8);
-            let len = next.unwrap_or(rest.len()).max(first);
+            let mut later = rest.char_indices().skip(1).map(|(i, _)| i);
+            let next = later.find(|i| capture(&rest[*i..]).is_some());
+            let len = next.unwrap_or(rest.len());
             parts.push(Part::Literal(rest[..len].to_owned()));
             rest = &rest[len..];
         }
@@ -203,6 +199,8 @@ mod tests {
             ("<_>b<_>", "bc", false),
             ("<_>b", "ab", true),
             ("<_>b", "abc", false),
+            ("ü<_>", "über", true),
+            ("<_>ü", "xü", true),
         ] {
             assert_eq!(
                 Pattern::filter(pattern).unwrap().test(line),

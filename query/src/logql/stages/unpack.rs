@@ -1,7 +1,5 @@
 //! `| unpack`: what a sender packed into one JSON object becomes line and labels again.
 
-use std::borrow::Cow;
-
 use super::json::JSON_ERROR;
 use super::json_scan::{Kind, Stop, object, unescape};
 use super::labels::{Category, clean};
@@ -48,7 +46,7 @@ impl Step for Unpack {
             for (name, value) in &found {
                 labels.set(Category::Parsed, name, value);
             }
-            entry.line = Cow::Owned(line);
+            entry.set_line(line);
         }
         true
     }

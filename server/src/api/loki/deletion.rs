@@ -14,6 +14,7 @@ use hyper::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Api, Ask, Fault, Said, params};
+use crate::ingest::LogService;
 
 const TABLE: &str = "log_deletes";
 
@@ -45,25 +46,82 @@ fn all(store: &Store, tenant: Option<TenantId>) -> Vec<Request> {
         .collect()
 }
 
+/// A request that waits to be carried out.
+const RECEIVED: &str = "received";
+/// A request whose lines are gone.
+const PROCESSED: &str = "processed";
+
+impl Request {
+    /// It can no longer be taken back, and its lines are to leave the disk.
+    fn is_due(&self, service: &LogService, now_ms: i64) -> bool {
+        let name = match self.user_id.as_str() {
+            "" => super::NO_TENANT,
+            name => name,
+        };
+        let age_ms = now_ms as f64 - self.created_at * 1000.0;
+        self.status == RECEIVED
+            && age_ms >= service.config.delete_cancel_ms as f64
+            && service.limits(name).deletion_mode == "filter-and-delete"
+    }
+}
+
 /// Puts the kept requests of every tenant in force; called once the store is open.
-pub(crate) fn in_force(store: &Store) {
+pub(super) fn in_force(service: &LogService, store: &Store) {
     let mut tenants: Vec<u32> = all(store, None).iter().map(|r| r.tenant).collect();
     tenants.sort_unstable();
     tenants.dedup();
     for t in tenants {
-        apply(store, TenantId(t));
+        apply(service, store, TenantId(t));
     }
 }
 
-fn apply(store: &Store, tenant: TenantId) {
+/// Carries out the requests that can no longer be taken back: rewrites what holds their lines and
+/// notes that. Cost: decoding and encoding those parts.
+///
+/// # Errors
+/// Why lines are still there; the request is tried again.
+pub(super) fn carry_out(service: &LogService, store: &Store) -> Result<usize, String> {
+    let now_ms = params::now() / 1_000_000;
+    let requests = all(store, None).into_iter();
+    let mut due: Vec<Request> = requests.filter(|r| r.is_due(service, now_ms)).collect();
+    if due.is_empty() {
+        return Ok(0);
+    }
+    // What is in memory is not looked at by a purge.
+    store.logs.flush().map_err(|e| e.to_string())?;
+    let mut tenants: Vec<u32> = due.iter().map(|r| r.tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for t in tenants.iter().map(|t| TenantId(*t)) {
+        apply(service, store, t);
+        store.logs.purge(t).map_err(|e| e.to_string())?;
+    }
+    for r in &mut due {
+        r.status = PROCESSED.into();
+        let value = serde_json::to_vec(r).map_err(|e| e.to_string())?;
+        let key = key(TenantId(r.tenant), &r.request_id);
+        let put = store.state.put(TABLE, &key, &value);
+        put.map_err(|e| e.to_string())?;
+    }
+    // Lines that come later with such times are no longer meant.
+    for t in tenants {
+        apply(service, store, TenantId(t));
+    }
+    Ok(due.len())
+}
+
+fn apply(service: &LogService, store: &Store, tenant: TenantId) {
+    let now_ms = params::now() / 1_000_000;
     let requests = all(store, Some(tenant));
-    let deletions = requests.iter().filter_map(|r| {
+    let waiting = requests.iter().filter(|r| r.status == RECEIVED);
+    let deletions = waiting.filter_map(|r| {
         let expr = ::query::logql::parse_log(&r.query).ok()?;
         Some(Deletion {
             test: deletion_test(&expr.stages).ok()?,
             matchers: expr.matchers,
             from: (r.start_time * 1e9) as i64,
             to: (r.end_time * 1e9) as i64,
+            is_final: r.is_due(service, now_ms),
         })
     });
     store.logs.set_deletions(tenant, deletions.collect());
@@ -137,7 +195,7 @@ async fn create(ask: Ask) -> Answer {
         start_time: start,
         end_time: end,
         query,
-        status: "received".into(),
+        status: RECEIVED.into(),
         created_at: (now * 1000.0).floor() / 1000.0,
         user_id: if ask.api.logs.config.auth_enabled {
             ask.tenant.name.clone()
@@ -148,12 +206,13 @@ async fn create(ask: Ask) -> Answer {
     };
     let header = HeaderValue::from_str(&request.request_id);
     let (store, tenant) = (ask.store.clone(), ask.tenant.id);
+    let service = Arc::clone(&ask.api.logs);
     super::in_background(&ask.api, move |_| {
         let value = serde_json::to_vec(&request).unwrap_or_default();
         let key = key(tenant, &request.request_id);
         let put = store.state.put(TABLE, &key, &value);
         put.map_err(|e| Fault::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
-        apply(&store, tenant);
+        apply(&service, &store, tenant);
         Ok(())
     })
     .await?;
@@ -195,6 +254,11 @@ async fn cancel(ask: Ask) -> Answer {
             "could not find delete request with given id",
         ));
     };
+    if request.status != RECEIVED {
+        return Err(Fault::bad(
+            "deletion of request which is in process or already processed is not allowed",
+        ));
+    }
     let age_ms = params::now() as f64 / 1e6 - request.created_at * 1000.0;
     let force = ask.params.get("force") == "true";
     if age_ms > ask.api.logs.config.delete_cancel_ms as f64 && !force {
@@ -203,10 +267,11 @@ async fn cancel(ask: Ask) -> Answer {
         ));
     }
     let (store, tenant) = (ask.store.clone(), ask.tenant.id);
+    let service = Arc::clone(&ask.api.logs);
     super::in_background(&ask.api, move |_| {
         let removed = store.state.remove(TABLE, &key(tenant, &id));
         removed.map_err(|e| Fault::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
-        apply(&store, tenant);
+        apply(&service, &store, tenant);
         Ok(())
     })
     .await?;

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use engine::logs::{ScanOptions, Selection, StreamSize, WantedLines};
 use engine::model::{Labels, Matcher};
 
-use super::{Answer, Ask, Fault, Said, in_background, params};
+use super::tenants::ManyTenants;
+use super::{Answer, Ask, Fault, Said, Tenant, in_background, params};
 use crate::api::encode::JsonLabels;
 
 /// A bare selector; anything goes, `{}` and the empty text are all streams.
@@ -30,14 +31,41 @@ pub(super) async fn with_streams<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let (store, tenant) = (ask.store.clone(), ask.tenant.id);
     in_background(&ask.api, move |_| {
-        // The index of the original knows milliseconds: the whole of the last one is in range.
-        let (start, end) = bounds;
-        let start = start.div_euclid(1_000_000) * 1_000_000;
-        let end = (end.div_euclid(1_000_000) + 1).saturating_mul(1_000_000);
+        let (start, end) = whole_ms(bounds);
         let all = lists
             .iter()
             .map(|m| store.logs.select(tenant, m, start, end));
         Ok(f(all.collect()))
+    })
+    .await
+}
+
+/// The index of the original knows milliseconds: the whole of the last one is in range.
+fn whole_ms((start, end): (i64, i64)) -> (i64, i64) {
+    (
+        start.div_euclid(1_000_000) * 1_000_000,
+        (end.div_euclid(1_000_000) + 1).saturating_mul(1_000_000),
+    )
+}
+
+/// Hands the labels of every stream in the request's range to `visit`; streams of several tenants
+/// carry the name of theirs.
+async fn visit_streams<T: Default + Send + 'static>(
+    ask: &Ask,
+    lists: Vec<Vec<Matcher>>,
+    bounds: (i64, i64),
+    visit: impl Fn(&mut T, &Labels) + Send + 'static,
+) -> Result<T, Fault> {
+    let store = ask.store.clone();
+    let tenants: Vec<Tenant> = ask.tenants().cloned().collect();
+    in_background(&ask.api, move |_| {
+        let (start, end) = whole_ms(bounds);
+        let source = ManyTenants::new(&store.logs, &tenants);
+        let mut out = T::default();
+        for matchers in &lists {
+            source.each_stream(matchers, start, end, &mut |labels| visit(&mut out, labels));
+        }
+        Ok(out)
     })
     .await
 }
@@ -89,30 +117,26 @@ fn label_bytes(l: &Labels) -> u64 {
 
 /// Labels of our own that are not shown.
 fn hidden(name: &str) -> bool {
-    matches!(
-        name,
-        "__stream_shard__" | "__aggregated_metric__" | "__tenant_id__"
-    )
+    matches!(name, "__stream_shard__" | "__aggregated_metric__")
 }
 
 /// `/labels`.
 pub(super) async fn names(ask: Ask) -> Answer {
     let bounds = params::ordered_bounds(&ask.params)?;
     let matchers = matchers(ask.params.get("query"))?;
-    let found = with_streams(&ask, vec![matchers], bounds, |all| {
-        let mut names = BTreeSet::new();
-        for s in &all {
-            for i in 0..s.len() {
-                for (n, _) in s.labels(i).iter() {
-                    if !names.contains(n) && !hidden(n) {
-                        names.insert(n.to_owned());
-                    }
-                }
-            }
+    let found = visit_streams(&ask, vec![matchers], bounds, |names, labels| {
+        for (n, _) in labels.iter() {
+            note(names, n, hidden(n));
         }
-        names
     });
     Ok(listed(&found.await?))
+}
+
+/// Adds a text to a set, unless it is `hidden`; most are there already.
+fn note(set: &mut BTreeSet<String>, text: &str, hidden: bool) {
+    if !hidden && !set.contains(text) {
+        set.insert(text.to_owned());
+    }
 }
 
 /// `/label/<name>/values`.
@@ -120,18 +144,10 @@ pub(super) async fn values(ask: Ask) -> Answer {
     let bounds = params::ordered_bounds(&ask.params)?;
     let matchers = matchers(ask.params.get("query"))?;
     let name = ask.path.clone();
-    let found = with_streams(&ask, vec![matchers], bounds, move |all| {
-        let mut values = BTreeSet::new();
-        for s in &all {
-            for i in 0..s.len() {
-                if let Some(v) = s.labels(i).get(&name)
-                    && !values.contains(v)
-                {
-                    values.insert(v.to_owned());
-                }
-            }
+    let found = visit_streams(&ask, vec![matchers], bounds, move |values, labels| {
+        if let Some(v) = labels.get(&name) {
+            note(values, v, false);
         }
-        values
     });
     Ok(listed(&found.await?))
 }
@@ -155,13 +171,14 @@ pub(super) async fn series(ask: Ask) -> Answer {
     if lists.is_empty() {
         lists.push(Vec::new());
     }
-    let found = with_streams(&ask, lists, bounds, |all| {
-        let mut series = BTreeSet::new();
-        for s in &all {
-            series.extend((0..s.len()).map(|i| s.labels(i).clone()));
-        }
-        series
-    })
+    let found = visit_streams(
+        &ask,
+        lists,
+        bounds,
+        |series: &mut BTreeSet<Labels>, labels| {
+            series.insert(labels.clone());
+        },
+    )
     .await?;
     let shown: Vec<JsonLabels<'_>> = found.iter().map(JsonLabels).collect();
     Ok(Said::data(&shown))

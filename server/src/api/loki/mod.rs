@@ -19,6 +19,8 @@ mod push;
 mod query;
 mod status;
 mod tail;
+mod tenants;
+pub(crate) mod upkeep;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -37,18 +39,12 @@ use super::call::{self, Received, finish};
 use super::encode::to_vec;
 use crate::config::loki::TenantLimits;
 use crate::http::{ChunkSource, Coding, Params, plain};
-use crate::ingest::{LogService, Refused};
-
-/// Puts what the configuration and earlier requests say in force; called once the store is open.
-pub(crate) fn opened(service: &LogService, store: &Store) {
-    deletion::in_force(store);
-    if service.config.retention_enabled {
-        store.logs.set_retention(service.config.limits.retention_ms);
-    }
-}
+use crate::ingest::Refused;
 
 /// The tenant of a server without tenants.
 const NO_TENANT: &str = "fake";
+/// Tenants that one query may name.
+const TENANTS_MAX: usize = 100;
 /// The type of answers.
 const JSON: &str = "application/json; charset=UTF-8";
 
@@ -104,24 +100,42 @@ struct Ask {
     path: String,
     headers: HeaderMap,
     tenant: Tenant,
+    /// More tenants, where a query may name several.
+    others: Vec<Tenant>,
 }
 
 impl Ask {
-    fn new(r: Received) -> Result<Self, Fault> {
+    fn new(r: Received, many: bool) -> Result<Self, Fault> {
         let store = store_of(&r.api)?;
-        let tenant = reader(&r.api, &store, &r.headers)?;
+        let (tenant, others) = if many {
+            readers(&r.api, &store, &r.headers)?
+        } else {
+            (reader(&r.api, &store, &r.headers)?, Vec::new())
+        };
         Ok(Self {
             store,
             params: r.params,
             path: r.path,
             headers: r.headers,
             tenant,
+            others,
             api: r.api,
         })
     }
 
-    fn limits(&self) -> &TenantLimits {
-        self.api.logs.limits(&self.tenant.name)
+    /// Limits of the tenant; of several tenants the strictest.
+    fn limits(&self) -> Arc<TenantLimits> {
+        let first = self.api.logs.limits(&self.tenant.name);
+        if self.others.is_empty() {
+            return first;
+        }
+        let others = self.others.iter().map(|t| self.api.logs.limits(&t.name));
+        Arc::new(others.fold((*first).clone(), |all, l| all.strictest(&l)))
+    }
+
+    /// Everyone whose data is asked for.
+    fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        std::iter::once(&self.tenant).chain(&self.others)
     }
 }
 
@@ -152,21 +166,42 @@ type Answer = Result<Said, Fault>;
 
 /// The tenant a request names (LK2).
 fn tenant_name(api: &Api, headers: &HeaderMap) -> Result<String, Fault> {
-    if !api.logs.config.auth_enabled {
-        return Ok(NO_TENANT.to_owned());
+    let mut names = tenant_names(api, headers)?;
+    match names.pop() {
+        Some(name) if names.is_empty() => Ok(name),
+        _ => Err(Fault::bad("multiple org IDs present")),
     }
-    let name = headers
+}
+
+/// The tenants a request names, `a|b`, each once (LK2).
+fn tenant_names(api: &Api, headers: &HeaderMap) -> Result<Vec<String>, Fault> {
+    if !api.logs.config.auth_enabled {
+        return Ok(vec![NO_TENANT.to_owned()]);
+    }
+    let given = headers
         .get("x-scope-orgid")
         .and_then(|v| v.to_str().ok())
         .unwrap_or("");
-    match name {
-        "" => Err(Fault::new(StatusCode::UNAUTHORIZED, "no org id")),
-        n if n.contains('|') => Err(Fault::bad("multiple org IDs present")),
-        n if n.len() > 150 || n.contains(['/', '\\']) || n == "." || n == ".." => {
-            Err(Fault::bad("tenant ID is not valid"))
-        }
-        n => Ok(n.to_owned()),
+    if given.is_empty() {
+        return Err(Fault::new(StatusCode::UNAUTHORIZED, "no org id"));
     }
+    let mut names = Vec::new();
+    for n in given.split('|') {
+        let path = n.contains(['/', '\\']) || n == "." || n == "..";
+        if n.is_empty() || n.len() > 150 || path {
+            return Err(Fault::bad("tenant ID is not valid"));
+        }
+        names.push(n.to_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > TENANTS_MAX {
+        return Err(Fault::bad(format!(
+            "too many tenants in one query: {} > {TENANTS_MAX}",
+            names.len()
+        )));
+    }
+    Ok(names)
 }
 
 /// The stores, or why there are none.
@@ -177,14 +212,29 @@ fn store_of(api: &Api) -> Result<Arc<Store>, Fault> {
 
 /// The tenant of a read: one that has never written has nothing.
 fn reader(api: &Api, store: &Store, headers: &HeaderMap) -> Result<Tenant, Fault> {
-    let name = tenant_name(api, headers)?;
+    Ok(known(api, store, tenant_name(api, headers)?))
+}
+
+/// A tenant by its name; one that has never written has a number that nobody has.
+fn known(api: &Api, store: &Store, name: String) -> Tenant {
     let id = if api.logs.config.auth_enabled {
         let known = store.state.known_tenant(&name);
         known.unwrap_or(TenantId(u32::MAX))
     } else {
         TenantId::DEFAULT
     };
-    Ok(Tenant { id, name })
+    Tenant { id, name }
+}
+
+/// The tenants of a read, where the configuration allows several.
+fn readers(api: &Api, store: &Store, headers: &HeaderMap) -> Result<(Tenant, Vec<Tenant>), Fault> {
+    if !api.logs.config.multi_tenant {
+        return Ok((reader(api, store, headers)?, Vec::new()));
+    }
+    let names = tenant_names(api, headers)?;
+    let mut all: Vec<Tenant> = names.into_iter().map(|n| known(api, store, n)).collect();
+    let first = all.remove(0);
+    Ok((first, all))
 }
 
 /// The tenant of a write: gets a number when it has none.
@@ -213,7 +263,24 @@ where
     route(MethodFilter::GET.or(MethodFilter::POST), handler)
 }
 
+/// A route for reads that may be about several tenants.
+fn read_many<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    routed(MethodFilter::GET.or(MethodFilter::POST), true, handler)
+}
+
 fn route<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    routed(methods, false, handler)
+}
+
+fn routed<F, Fut>(methods: MethodFilter, many: bool, handler: F) -> MethodRouter<Arc<Api>>
 where
     F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -222,7 +289,7 @@ where
         let handler = handler.clone();
         async move {
             let coding = r.coding;
-            let said = match Ask::new(r) {
+            let said = match Ask::new(r, many) {
                 Ok(ask) => handler(ask).await,
                 Err(e) => Err(e),
             };
@@ -293,13 +360,13 @@ where
 fn api_v1() -> Router<Arc<Api>> {
     Router::new()
         .route("/push", axum_post(push::push))
-        .route("/query", read(query::instant))
-        .route("/query_range", read(query::range))
+        .route("/query", read_many(query::instant))
+        .route("/query_range", read_many(query::range))
         .route("/tail", axum_get(tail::tail))
-        .route("/labels", read(labels::names))
-        .route("/label", read(labels::names))
-        .route("/label/{name}/values", read(labels::values))
-        .route("/series", read(labels::series))
+        .route("/labels", read_many(labels::names))
+        .route("/label", read_many(labels::names))
+        .route("/label/{name}/values", read_many(labels::values))
+        .route("/series", read_many(labels::series))
         .route("/index/stats", read(index::stats))
         .route("/index/volume", read(index::volume))
         .route("/index/volume_range", read(index::volume_range))

@@ -147,9 +147,10 @@ async fn store_otlp(api: &Arc<Api>, request: Request<Body>) -> Result<(), Fault>
         "" => Encoding::Identity,
         "gzip" => Encoding::Gzip,
         "zstd" => Encoding::Zstd,
+        "lz4" => Encoding::Lz4,
         other => {
             return Err(Fault::bad(format!(
-                "{other} compression not supported: supported are gzip, zstd"
+                "{other} compression not supported: supported are gzip, zstd, lz4"
             )));
         }
     };

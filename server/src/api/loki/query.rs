@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use ::query::logql::ast::{Expr, MetricExpr, walk_ranges};
 use ::query::logql::eval::{Control, Grid, Limits, LogQuery, QueryError, run_log, run_metric};
-use ::query::logql::source::TenantLogs;
+use ::query::logql::source::{LogSource, TenantLogs};
 use ::query::logql::stages::Surroundings;
 use ::query::text::go_duration;
 use engine::logs::{Direction, ScanStats};
 use hyper::StatusCode;
 
-use super::{Answer, Ask, Fault, Said, in_background, params};
+use super::tenants::ManyTenants;
+use super::{Answer, Ask, Fault, Said, Tenant, in_background, params};
 use crate::api::encode::loki::{LegacyBody, MetricBody, StatsTail, StreamsBody};
 use crate::config::loki::TenantLimits;
 
@@ -38,7 +39,7 @@ impl From<QueryError> for Fault {
 /// What a query needs besides its text.
 struct Job {
     store: Arc<engine::store::Store>,
-    tenant: engine::model::TenantId,
+    tenants: Vec<Tenant>,
     limits: Limits,
     timeout: Duration,
     now: i64,
@@ -49,14 +50,10 @@ fn with_control<T>(
     job: &Job,
     cancel: &std::sync::atomic::AtomicBool,
     stats: &ScanStats,
-    f: impl FnOnce(&TenantLogs<'_>, &Control<'_>) -> Result<T, QueryError>,
+    f: impl FnOnce(&dyn LogSource, &Control<'_>) -> Result<T, QueryError>,
 ) -> Result<T, Fault> {
     let deadline = Instant::now() + job.timeout;
     let expired = || Instant::now() > deadline;
-    let source = TenantLogs {
-        db: &job.store.logs,
-        tenant: job.tenant,
-    };
     let control = Control {
         limits: job.limits,
         around: Surroundings {
@@ -67,7 +64,16 @@ fn with_control<T>(
         expired: &expired,
         stats,
     };
-    Ok(f(&source, &control)?)
+    Ok(match job.tenants.as_slice() {
+        [one] => {
+            let source = TenantLogs {
+                db: &job.store.logs,
+                tenant: one.id,
+            };
+            f(&source, &control)?
+        }
+        several => f(&ManyTenants::new(&job.store.logs, several), &control)?,
+    })
 }
 
 pub(super) fn eval_limits(limits: &TenantLimits) -> Limits {
@@ -84,8 +90,8 @@ fn job(ask: &Ask) -> Job {
     let timeout = u64::try_from(limits.query_timeout_ms).unwrap_or(0);
     Job {
         store: Arc::clone(&ask.store),
-        tenant: ask.tenant.id,
-        limits: eval_limits(limits),
+        tenants: ask.tenants().cloned().collect(),
+        limits: eval_limits(&limits),
         timeout: Duration::from_millis(if timeout == 0 { 600_000 } else { timeout }),
         now: params::now(),
     }
@@ -163,7 +169,7 @@ pub(super) async fn instant(ask: Ask) -> Answer {
             ));
         }
     };
-    check_ranges(ask.limits(), &expr)?;
+    check_ranges(&ask.limits(), &expr)?;
     metric(&ask, expr, Grid::instant(time), true).await
 }
 
@@ -176,7 +182,7 @@ pub(super) async fn range(ask: Ask) -> Answer {
     let interval = params::interval(&ask.params)?;
     let expr = ::query::logql::parse(ask.params.get("query"))?;
     let limits = ask.limits();
-    let (start, end) = bounded(limits, start, end, params::now())?;
+    let (start, end) = bounded(&limits, start, end, params::now())?;
     match expr {
         Expr::Log(l) => {
             let max = limits.max_entries;
@@ -197,7 +203,7 @@ pub(super) async fn range(ask: Ask) -> Answer {
             log(&ask, l, query).await
         }
         Expr::Metric(m) => {
-            check_ranges(limits, &m)?;
+            check_ranges(&limits, &m)?;
             let grid = if start == end {
                 Grid::instant(start)
             } else {

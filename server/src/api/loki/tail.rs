@@ -106,6 +106,7 @@ async fn accepted(api: &Arc<Api>, uri: &str, headers: &HeaderMap) -> Result<(Ask
         path: String::new(),
         headers: headers.clone(),
         tenant,
+        others: Vec::new(),
     };
     Ok((ask, request))
 }

@@ -302,6 +302,26 @@ impl TenantLimits {
         Ok(())
     }
 
+    /// These limits where `other` is not stricter: what a query over both may do.
+    pub(crate) fn strictest(mut self, other: &Self) -> Self {
+        // 0 is no limit.
+        fn least<T: Copy + Ord + Default>(a: &mut T, b: T) {
+            let none = T::default();
+            if *a <= none || (b > none && b < *a) {
+                *a = b;
+            }
+        }
+        least(&mut self.max_entries, other.max_entries);
+        least(&mut self.max_query_series, other.max_query_series);
+        least(&mut self.max_query_length_ms, other.max_query_length_ms);
+        least(&mut self.max_query_range_ms, other.max_query_range_ms);
+        least(&mut self.max_lookback_ms, other.max_lookback_ms);
+        least(&mut self.query_timeout_ms, other.query_timeout_ms);
+        self.shard_aggregations
+            .retain(|a| other.shard_aggregations.contains(a));
+        self
+    }
+
     /// Whether `approx_topk` may be used.
     pub(crate) fn approx_topk(&self) -> bool {
         self.shard_aggregations.iter().any(|a| a == "approx_topk")

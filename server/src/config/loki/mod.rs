@@ -47,6 +47,14 @@ pub(crate) struct LokiConfig {
     pub(crate) delete_request_store: String,
     /// How long a delete request may be cancelled, ms.
     pub(crate) delete_cancel_ms: i64,
+    /// How often delete requests are carried out, ms.
+    pub(crate) compaction_ms: i64,
+    /// A query may name several tenants.
+    pub(crate) multi_tenant: bool,
+    /// Limits of single tenants that are read again and again; empty: none.
+    pub(crate) runtime_file: String,
+    /// How often, ms.
+    pub(crate) runtime_ms: i64,
     /// Patterns are found.
     pub(crate) patterns: bool,
     /// The document as read, for display.
@@ -70,6 +78,10 @@ impl Default for LokiConfig {
             retention_enabled: false,
             delete_request_store: String::new(),
             delete_cancel_ms: 86_400_000,
+            compaction_ms: 600_000,
+            multi_tenant: false,
+            runtime_file: String::new(),
+            runtime_ms: 10_000,
             patterns: true,
             document: Value::Object(serde_json::Map::new()),
             warnings: Vec::new(),
@@ -87,7 +99,6 @@ const ACCEPTED: &[&str] = &[
     "query_range",
     "frontend",
     "frontend_worker",
-    "querier",
     "query_scheduler",
     "ingester",
     "ingester_client",
@@ -101,7 +112,6 @@ const ACCEPTED: &[&str] = &[
     "tracing",
     "operational_config",
     "ruler",
-    "runtime_config",
     "shutdown_delay",
     "profiling",
     "ui",
@@ -171,7 +181,19 @@ fn read(c: &mut LokiConfig, document: &Value, warnings: &mut Vec<String>) -> Res
         w.bool("retention_enabled", &mut c.retention_enabled)?;
         w.text("delete_request_store", &mut c.delete_request_store)?;
         w.duration("delete_request_cancel_period", &mut c.delete_cancel_ms)?;
+        w.duration("compaction_interval", &mut c.compaction_ms)?;
         w.retired("shared_store");
+        w.accept_rest();
+        Ok(())
+    })?;
+    top.section("querier", |w| {
+        w.bool("multi_tenant_queries_enabled", &mut c.multi_tenant)?;
+        w.accept_rest();
+        Ok(())
+    })?;
+    top.section("runtime_config", |w| {
+        w.text("file", &mut c.runtime_file)?;
+        w.duration("period", &mut c.runtime_ms)?;
         w.accept_rest();
         Ok(())
     })?;
@@ -185,21 +207,49 @@ fn read(c: &mut LokiConfig, document: &Value, warnings: &mut Vec<String>) -> Res
         c.limits.retention_ms = table_retention;
         c.retention_enabled = true;
     }
-    let base = c.limits.clone();
-    let overrides = &mut c.overrides;
-    top.section("overrides", |w| {
-        w.each(|tenant, w| {
-            let mut limits = base.clone();
-            limits.read(w)?;
-            overrides.push((tenant.to_owned(), limits));
-            Ok(())
-        })
-    })?;
+    read_overrides(&mut top, &c.limits, &mut c.overrides)?;
     for name in ACCEPTED {
         top.accept(name);
     }
     top.finish();
     Ok(())
+}
+
+fn read_overrides(
+    top: &mut Walk<'_, '_>,
+    base: &TenantLimits,
+    out: &mut Vec<(String, TenantLimits)>,
+) -> Result<(), String> {
+    top.section("overrides", |w| {
+        w.each(|tenant, w| {
+            let mut limits = base.clone();
+            limits.read(w)?;
+            out.push((tenant.to_owned(), limits));
+            Ok(())
+        })
+    })
+}
+
+/// Reads the file of limits that change while the server runs: tenants with their limits over
+/// `base`, and what was not understood.
+///
+/// # Errors
+/// When it cannot be read or is no document of this kind.
+pub(crate) fn load_overrides(
+    file: &Path,
+    base: &TenantLimits,
+) -> Result<(Vec<(String, TenantLimits)>, Vec<String>), ConfigError> {
+    let document: Value = yaml::parse(file, &yaml::read(file)?)?;
+    let (mut out, mut warnings) = (Vec::new(), Vec::new());
+    let wrong = |e| ConfigError::parse(file, e);
+    let mut top = Walk::new("", &document, &mut warnings).map_err(wrong)?;
+    read_overrides(&mut top, base, &mut out).map_err(wrong)?;
+    // Settings of processes that are one here.
+    for name in ["configs", "multi_kv_config"] {
+        top.accept(name);
+    }
+    top.finish();
+    Ok((out, warnings))
 }
 
 /// `${NAME}` and `${NAME:default}`.
