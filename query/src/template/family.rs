@@ -50,6 +50,16 @@ pub fn title(s: &str) -> String {
 /// letters does not end a word (Unicode's word boundaries).
 #[must_use]
 pub fn title_of_words(s: &str) -> String {
+    titled(s, |c| mapped(c, char::to_lowercase))
+}
+
+/// Every word with a capital letter, as [`title_of_words`] finds words; the other letters stay.
+#[must_use]
+pub fn capitals_of_words(s: &str) -> String {
+    titled(s, |c| c)
+}
+
+fn titled(s: &str, other: impl Fn(char) -> char) -> String {
     let mut out = String::with_capacity(s.len());
     let mut inside = false;
     let mut chars = s.chars().peekable();
@@ -62,7 +72,7 @@ pub fn title_of_words(s: &str) -> String {
             // A digit does not take the capital letter away from what follows it.
             inside = c.is_alphabetic() || c == '_' || !next;
         } else if word {
-            out.push(mapped(c, char::to_lowercase));
+            out.push(other(c));
         } else {
             out.push(c);
             inside = inside && joins && next;

@@ -91,7 +91,9 @@ const TABLE: &[Function] = &[
         let ms = duration::parse(abs).map_err(|e| e.to_string())?;
         Ok(Value::Float(sign * ms as f64 / 1000.0))
     }),
-    Function::pure("title", &[T], |a| Ok(family::title(text(a, 0)).into())),
+    Function::pure("title", &[T], |a| {
+        Ok(family::capitals_of_words(text(a, 0)).into())
+    }),
     Function::pure("toUpper", &[T], |a| Ok(family::upper(text(a, 0)).into())),
     Function::pure("toLower", &[T], |a| Ok(family::lower(text(a, 0)).into())),
     Function::pure("match", &[T, T], |a| {

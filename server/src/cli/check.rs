@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::check_rules::{Lint, lint_flags};
 use super::{complain, print};
 use crate::config::prometheus::{HttpClientConfig, load};
 use crate::config::web::WebConfig;
@@ -30,10 +31,20 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             .map_or(Vec::new(), |f| f.cloned().collect())
     };
     match m.subcommand() {
-        Some(("config", m)) => each(&files(m), config),
-        Some(("web-config", m)) => each(&files(m), web_config),
-        Some(("alertmanager", m)) => each(&files(m), super::amtool::summary),
-        Some(("rules", m)) => each(&files(m), rules),
+        Some(("config", m)) => {
+            let lint = Lint::of(m);
+            let syntax_only = m.get_flag("syntax-only");
+            let doubtful = std::cell::Cell::new(false);
+            let code = each(&files(m), &|f| config(f, syntax_only, lint, &doubtful));
+            if code == 0 && doubtful.get() {
+                lint.code()
+            } else {
+                code
+            }
+        }
+        Some(("web-config", m)) => each(&files(m), &web_config),
+        Some(("alertmanager", m)) => each(&files(m), &super::amtool::summary),
+        Some(("rules", m)) => super::check_rules::run(m),
         Some(("metrics", _)) => super::lint::metrics(),
         Some((name @ ("ready" | "healthy"), m)) => {
             let url = m.get_one::<String>("url").cloned().unwrap_or_default();
@@ -43,7 +54,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
     }
 }
 
-fn each(files: &[String], check: fn(&Path) -> Result<String, String>) -> u8 {
+fn each(files: &[String], check: &dyn Fn(&Path) -> Result<String, String>) -> u8 {
     let mut code = 0;
     for f in files {
         print(&format!("Checking {f}\n"));
@@ -58,8 +69,42 @@ fn each(files: &[String], check: fn(&Path) -> Result<String, String>) -> u8 {
     code
 }
 
-fn config(file: &Path) -> Result<String, String> {
+/// `check config`.
+pub(super) fn config_command(files: Arg) -> Command {
+    let c = Command::new("config")
+        .about("Checks prometheus.yml and the files it names")
+        .arg(
+            Arg::new("syntax-only")
+                .long("syntax-only")
+                .action(ArgAction::SetTrue)
+                .help("Do not look at certificates, keys and credentials"),
+        )
+        .arg(
+            Arg::new("agent")
+                .long("agent")
+                .action(ArgAction::SetTrue)
+                .help("Accepted without effect"),
+        )
+        .arg(files);
+    lint_flags(c)
+}
+
+fn config(
+    file: &Path,
+    syntax_only: bool,
+    lint: Lint,
+    doubtful: &std::cell::Cell<bool>,
+) -> Result<String, String> {
     let loaded = load(file).map_err(|e| e.to_string())?;
+    if !syntax_only {
+        loaded.check_files()?;
+    }
+    for (path, rules) in &loaded.rules {
+        if let Some(doubts) = lint.doubts(rules) {
+            complain(&format!("  FAILED: {}:\n{doubts}\n\n", path.display()));
+            doubtful.set(true);
+        }
+    }
     for w in &loaded.warnings {
         complain(&format!("  WARNING: {w}\n"));
     }
@@ -84,12 +129,6 @@ fn web_config(file: &Path) -> Result<String, String> {
     // Certificates are read as well: a file that parses may still not start a listener.
     crate::http::Guard::new(Some(file))?;
     Ok(format!("{} is valid", file.display()))
-}
-
-fn rules(file: &Path) -> Result<String, String> {
-    let groups = crate::config::prometheus::load_rules(file).map_err(|e| e.to_string())?;
-    let n: usize = groups.groups.iter().map(|g| g.rules.len()).sum();
-    Ok(format!("{n} rules found"))
 }
 
 fn ask(url: &str) -> u8 {

@@ -10,6 +10,7 @@
 mod alertmanager;
 mod amtool;
 mod check;
+mod check_rules;
 mod data;
 mod flags;
 mod lint;
@@ -62,11 +63,7 @@ fn command() -> Command {
             Command::new("check")
                 .about("Checks files and servers")
                 .subcommand_required(true)
-                .subcommand(
-                    Command::new("config")
-                        .about("Checks prometheus.yml and the files it names")
-                        .arg(file("files")),
-                )
+                .subcommand(check::config_command(file("files")))
                 .subcommand(
                     Command::new("web-config")
                         .about("Checks web configuration files")
@@ -77,11 +74,7 @@ fn command() -> Command {
                         .about("Checks alertmanager.yml and the files it names")
                         .arg(file("files")),
                 )
-                .subcommand(
-                    Command::new("rules")
-                        .about("Checks rule files")
-                        .arg(file("files")),
-                )
+                .subcommand(check_rules::command())
                 .subcommand(
                     Command::new("metrics")
                         .about("Checks metrics on standard input, in text format"),

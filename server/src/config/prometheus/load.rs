@@ -25,6 +25,30 @@ impl LoadedConfig {
         yaml::render(&self.document)
     }
 
+    /// Whether the certificates, keys and credentials exist that the document names. A server starts
+    /// without them, since they may come later.
+    ///
+    /// # Errors
+    /// Names the first that does not.
+    pub(crate) fn check_files(&self) -> Result<(), String> {
+        let missing = std::cell::RefCell::new(None);
+        let look = |f: &mut String| {
+            if !f.is_empty() && !Path::new(f.as_str()).exists() {
+                missing.borrow_mut().get_or_insert_with(|| f.clone());
+            }
+        };
+        client_files(&mut self.document.clone(), &look);
+        for job in &self.jobs {
+            job.clone().http_client_files(&look);
+        }
+        match missing.into_inner() {
+            Some(f) => Err(format!(
+                "error checking file {f:?}: no such file or directory"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// One job as `/scrape_pools/config` shows it.
     pub(crate) fn render_job(&self, name: &str) -> Option<String> {
         let job = self.jobs.iter().find(|j| j.job_name == name)?;
@@ -121,12 +145,21 @@ fn resolve_paths(c: &mut PrometheusConfig, dir: &Path) {
     visit(&mut c.global.scrape_failure_log_file);
     for job in c.scrape_configs.iter_mut().flatten() {
         visit(&mut job.scrape_failure_log_file);
-        job.http_client_files(&visit);
         job.discovery_files(&visit);
     }
     for am in &mut c.alerting.alertmanagers {
-        am.http_client_files(&visit);
         am.discovery_files(&visit);
+    }
+    client_files(c, &visit);
+}
+
+/// Visits the names of all certificates, keys and credentials.
+fn client_files(c: &mut PrometheusConfig, visit: &dyn Fn(&mut String)) {
+    for job in c.scrape_configs.iter_mut().flatten() {
+        job.http_client_files(&visit);
+    }
+    for am in &mut c.alerting.alertmanagers {
+        am.http_client_files(&visit);
     }
     for w in c.remote_write.iter_mut().flatten() {
         w.http_client_files(&visit);

@@ -92,6 +92,18 @@ impl Rule {
         }
     }
 
+    /// The first label or text that is no template. What fails only when it is run is no problem
+    /// here: the alert then says so.
+    fn template_problem(&self) -> Option<String> {
+        let kinds = [("label", &self.labels), ("annotation", &self.annotations)];
+        kinds.into_iter().find_map(|(kind, map)| {
+            map.iter().find_map(|(name, text)| {
+                let e = query::template::prometheus::parse(&self.alert, text).err()?;
+                Some(format!("{kind} {name:?}: {e}"))
+            })
+        })
+    }
+
     fn problem(&self) -> Option<String> {
         let recording = !self.record.is_empty();
         Some(match (recording, !self.alert.is_empty()) {
@@ -120,7 +132,8 @@ impl Rule {
             }
             // Which parts of the language are switched on is known only when the rule is run.
             _ => match query::promql::parse(&self.expr, query::promql::ParseOptions::all()) {
-                Ok(_) => return None,
+                Ok(_) if recording => return None,
+                Ok(_) => return self.template_problem(),
                 Err(e) => format!("could not parse expression: {e}"),
             },
         })
