@@ -4,6 +4,7 @@
 //! Knows nothing of: I/O, JSON encoding of answers, the clock (evaluation time is an argument).
 
 pub mod exec;
+pub mod layered;
 pub mod logql;
 pub mod promql;
 pub mod regex;

@@ -19,6 +19,7 @@ mod readiness;
 mod remote_read;
 mod remote_write;
 mod remote_write_out;
+mod rules;
 mod scraping;
 mod security;
 mod status;

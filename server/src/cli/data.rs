@@ -1,6 +1,6 @@
 //! `sextant export`, `import` and `check data`: a data directory without a server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
 use engine::metrics::{Db, DbOptions, Transferred, real_fs};
@@ -70,9 +70,12 @@ pub(super) fn check_command() -> Command {
         )
 }
 
-fn open(m: &ArgMatches) -> Result<Db, String> {
-    let dir = PathBuf::from(text(m, "dir"));
-    if !dir.join("MANIFEST").exists() && m.try_contains_id("output").is_ok() {
+/// Opens the store in `dir` without threads; where it `must_exist` nothing is made.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub(super) fn open(dir: &Path, must_exist: bool) -> Result<Db, String> {
+    if must_exist && !dir.join("MANIFEST").exists() {
         return Err(format!(
             "{}: not a data directory (no MANIFEST)",
             dir.display()
@@ -83,7 +86,7 @@ fn open(m: &ArgMatches) -> Result<Db, String> {
         retention_ms: 0,
         ..DbOptions::default()
     };
-    Db::open(&dir, options).map_err(|e| e.to_string())
+    Db::open(dir, options).map_err(|e| e.to_string())
 }
 
 fn text<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
@@ -122,7 +125,7 @@ pub(super) fn export(m: &ArgMatches) -> u8 {
             Some(s) => crate::api::prometheus::parse_selector(s)?,
         };
         let time = |name| m.get_one::<i64>(name).copied();
-        open(m)?
+        open(Path::new(text(m, "dir")), true)?
             .export(
                 TenantId::DEFAULT,
                 Path::new(text(m, "output")),
@@ -140,7 +143,7 @@ pub(super) fn export(m: &ArgMatches) -> u8 {
 pub(super) fn import(m: &ArgMatches) -> u8 {
     let run = || {
         let from = Path::new(text(m, "blocks"));
-        open(m)?
+        open(Path::new(text(m, "dir")), false)?
             .import(TenantId::DEFAULT, from, &mut progress("importing"))
             .map_err(|e| e.to_string())
     };

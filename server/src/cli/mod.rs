@@ -9,6 +9,7 @@
 
 mod alertmanager;
 mod amtool;
+mod backtest;
 mod check;
 mod check_rules;
 mod data;
@@ -94,6 +95,7 @@ fn command() -> Command {
         .subcommand(data::import_command())
         .subcommand(query::command())
         .subcommand(test_rules::command())
+        .subcommand(backtest::command())
         .subcommand(Command::new("version").about("Prints the version"))
 }
 
@@ -139,6 +141,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),
         Some(("test", m)) => test_rules::run(m),
+        Some(("backtest", m)) => backtest::run(m),
         Some(("check", m)) => match m.subcommand() {
             Some(("data", m)) => data::check(m),
             _ => check::run(m),

@@ -7,6 +7,7 @@ use engine::metrics::{AppendMode, AppendOptions, Db};
 use engine::model::{
     BatchExtra, HistogramPoint, Labels, METRIC_NAME, Matcher, SeriesKey, TenantId, WriteBatch,
 };
+use query::layered::Layered;
 use query::promql::ast::Expr;
 use query::promql::{Answer, Engine, QueryError, QueryOptions, SampleValue, Value};
 use query::source::TenantSource;
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
 /// Rules over a metric store.
 pub(crate) struct Live {
     db: Arc<Db>,
+    /// Read where `db` has nothing.
+    beneath: Option<Arc<Db>>,
     external_url: String,
     /// Whether there is a server behind the URL.
     server: bool,
@@ -38,6 +41,7 @@ impl Live {
     pub(crate) fn new(db: Arc<Db>, external_url: String, settings: Settings) -> Self {
         Self {
             db,
+            beneath: None,
             external_url,
             server: true,
             settings: ArcSwap::from_pointee(settings),
@@ -49,6 +53,12 @@ impl Live {
     pub(crate) fn without_server(mut self) -> Self {
         self.now_ms = |ts| ts;
         self.server = false;
+        self
+    }
+
+    /// Rules that read what `data` has without changing it.
+    pub(crate) fn over(mut self, data: Arc<Db>) -> Self {
+        self.beneath = Some(data);
         self
     }
 
@@ -75,13 +85,6 @@ impl Live {
             }
         }
     }
-
-    fn source(&self) -> TenantSource<'_> {
-        TenantSource {
-            db: &self.db,
-            tenant: TenantId::DEFAULT,
-        }
-    }
 }
 
 impl Host for Live {
@@ -93,7 +96,21 @@ impl Host for Live {
             ..QueryOptions::default()
         };
         let engine = &self.settings.load().engine;
-        Self::elements(engine.instant_expr(&self.source(), expr, ts, options))
+        let source = |db| TenantSource {
+            db,
+            tenant: TenantId::DEFAULT,
+        };
+        let own = source(&self.db);
+        Self::elements(match &self.beneath {
+            None => engine.instant_expr(&own, expr, ts, options),
+            Some(data) => {
+                let both = Layered {
+                    over: &own,
+                    beneath: &source(data),
+                };
+                engine.instant_expr(&both, expr, ts, options)
+            }
+        })
     }
 
     fn query_text(&self, text: &str, ts: i64) -> Result<Vec<Element>, String> {

@@ -19,6 +19,8 @@ pub(crate) mod rule;
 mod schedule;
 mod send;
 mod service;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use live::{Live, Settings};
