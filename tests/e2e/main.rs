@@ -1,10 +1,13 @@
-//! Real programs of the family as senders and readers: Debian's node_exporter and Prometheus.
+//! Real programs of the family as senders and readers: Debian's node_exporter and Prometheus, and
+//! client libraries of Python.
 //!
 //! `SEXTANT_E2E_SECONDS` sets how long they run (default 20).
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod logs;
 mod otel;
 mod programs;
 mod prometheus;
+mod venv;

@@ -4,51 +4,17 @@ use std::process::Command;
 
 use crate::programs::{Samples, assert_same, read, seconds};
 use crate::support::{Server, TempDir};
+use crate::venv::python;
 
 const PACKAGES: [&str; 2] = [
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
 ];
 
-/// A Python with the SDK; `None`, said in one line, where there is no Python or no network.
-fn python(dir: &TempDir) -> Option<String> {
-    let own = dir.path().join("venv");
-    let python = own.join("bin").join("python").display().to_string();
-    let run = |program: &str, args: &[&str]| {
-        let out = Command::new(program).args(args).output();
-        match out {
-            Ok(o) if o.status.success() => Ok(()),
-            Ok(o) => Err(String::from_utf8_lossy(&o.stderr).into_owned()),
-            Err(e) => Err(e.to_string()),
-        }
-    };
-    let made = run("python3", &["-m", "venv", &own.display().to_string()]).and_then(|()| {
-        let mut args = vec![
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ];
-        args.extend(PACKAGES);
-        run(&python, &args)
-    });
-    match made {
-        Ok(()) => Some(python),
-        Err(e) => {
-            println!(
-                "skipped: no OpenTelemetry SDK: {}",
-                e.lines().last().unwrap_or("")
-            );
-            None
-        }
-    }
-}
-
 #[test]
 fn the_opentelemetry_sdk_reads_back_what_it_sent() {
     let dir = TempDir::new();
-    let Some(python) = python(&dir) else {
+    let Some(python) = python(&dir, &PACKAGES) else {
         return;
     };
     let ours = Server::start(&["--web.enable-otlp-receiver"]);

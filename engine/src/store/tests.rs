@@ -137,39 +137,7 @@ impl Life {
     }
 
     fn check(&self, s: &Store, what: &str) -> BTreeSet<Fact> {
-        let mut found: BTreeMap<Fact, u32> = BTreeMap::new();
-        let sel = s.logs.select(T, &[], i64::MIN, i64::MAX);
-        sel.scan(&ScanOptions::default(), &mut |b| {
-            for i in 0..b.len() {
-                let text = std::str::from_utf8(b.line(i)).expect("text");
-                let n = text[5..].split(',').next().and_then(|n| n.parse().ok());
-                let n: u64 = n.expect("a number");
-                assert_eq!(
-                    (text, b.times[i]),
-                    (line(n).as_str(), line_time(n)),
-                    "{what}"
-                );
-                *found.entry(Fact::Line(n)).or_default() += 1;
-            }
-            ControlFlow::Continue(())
-        })
-        .expect("lines are read");
-        let sel = s
-            .metrics
-            .select(T, &[], i64::MIN, i64::MAX)
-            .expect("selected");
-        sel.scan(0..sel.len(), &mut |_, c| {
-            for (t, v) in c.ts.iter().zip(c.values) {
-                assert_eq!(*t, *v as i64 * 1000, "{what}");
-                *found.entry(Fact::Sample(*v as u64)).or_default() += 1;
-            }
-            ControlFlow::Continue(())
-        })
-        .expect("samples are read");
-        for (k, _) in s.state.list("t") {
-            let n = u64::from_le_bytes(k.try_into().expect("eight bytes"));
-            *found.entry(Fact::Key(n)).or_default() += 1;
-        }
+        let found = found(s, what).expect("everything is read");
         for f in &self.acknowledged {
             assert!(found.contains_key(f), "{what}: {f:?} is lost");
         }
@@ -179,6 +147,160 @@ impl Life {
         }
         found.into_keys().collect()
     }
+}
+
+/// Every fact that a store holds and how often; `None` when something cannot be read. What is read
+/// is right.
+fn found(s: &Store, what: &str) -> Option<BTreeMap<Fact, u32>> {
+    let mut found: BTreeMap<Fact, u32> = BTreeMap::new();
+    let sel = s.logs.select(T, &[], i64::MIN, i64::MAX);
+    sel.scan(&ScanOptions::default(), &mut |b| {
+        for i in 0..b.len() {
+            let text = std::str::from_utf8(b.line(i)).expect("text");
+            let n = text[5..].split(',').next().and_then(|n| n.parse().ok());
+            let n: u64 = n.expect("a number");
+            assert_eq!(
+                (text, b.times[i]),
+                (line(n).as_str(), line_time(n)),
+                "{what}"
+            );
+            *found.entry(Fact::Line(n)).or_default() += 1;
+        }
+        ControlFlow::Continue(())
+    })
+    .ok()?;
+    let sel = s.metrics.select(T, &[], i64::MIN, i64::MAX).ok()?;
+    sel.scan(0..sel.len(), &mut |_, c| {
+        for (t, v) in c.ts.iter().zip(c.values) {
+            assert_eq!(*t, *v as i64 * 1000, "{what}");
+            *found.entry(Fact::Sample(*v as u64)).or_default() += 1;
+        }
+        ControlFlow::Continue(())
+    })
+    .ok()?;
+    for (k, _) in s.state.list("t") {
+        let n = u64::from_le_bytes(k.try_into().expect("eight bytes"));
+        *found.entry(Fact::Key(n)).or_default() += 1;
+    }
+    Some(found)
+}
+
+/// A flipped bit in every `SEXTANT_FLIP_STEP`th byte (5 by default) of every kind of file that
+/// lines and state tables have, and cuts at many lengths: what is damaged is noticed, and what is
+/// served is right.
+#[test]
+fn flips_and_cuts_of_lines_and_tables_are_noticed_and_never_served() {
+    let fs = SimFs::new();
+    let mut life = Life {
+        rng: Rng::new(5),
+        next: 0,
+        acknowledged: BTreeSet::new(),
+        tried: BTreeSet::new(),
+    };
+    let s = open(&fs).expect("opens");
+    for round in 0..4u64 {
+        for _ in 0..4 {
+            life.push_lines(&s).expect("pushed");
+            life.append_samples(&s).expect("appended");
+            life.next += 1;
+            let put = s.state.put("t", &life.next.to_le_bytes(), b"v");
+            put.expect("stored");
+            life.note(&[Fact::Key(life.next)], true);
+        }
+        // The last round stays in the log.
+        if round < 2 {
+            s.logs.flush().expect("flushed");
+            s.state.checkpoint().expect("written");
+        }
+    }
+    let truth = found(&s, "sound").expect("everything is read");
+    let fs = fs.kill();
+    drop(s);
+    let step: usize = std::env::var("SEXTANT_FLIP_STEP")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(5);
+    let mut totals: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let kinds = [".sxl", "/logs/MANIFEST", "/state/TABLES", "/wal/"];
+    for kind in kinds {
+        let files = fs.files();
+        let segments = files.iter().map(|f| &f.0);
+        let last_segment = segments
+            .filter(|p| p.to_string_lossy().contains("/wal/"))
+            .max();
+        let of_kind = files
+            .iter()
+            .filter(|f| f.0.to_string_lossy().contains(kind));
+        let total = totals.entry(kind).or_default();
+        for (path, bytes) in of_kind {
+            let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            for at in (0..used).step_by(step) {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << (at % 8);
+                total[0] += 1;
+                let noticed = damaged(&fs, path, bad, &truth, &format!("flip at {at}"));
+                total[1] += usize::from(noticed);
+            }
+            // With a step of 1 every length is tried.
+            let stride = if step == 1 { 1 } else { step * 5 };
+            for len in (0..used).step_by(stride) {
+                total[2] += 1;
+                let cut = bytes[..len].to_vec();
+                let what = format!("cut to {len}");
+                // A log that ends early is one whose end was never written: nothing tells them
+                // apart, as long as it is the end.
+                let noticed = if Some(path) == last_segment {
+                    let copy = fs.kill();
+                    copy.tamper(path, cut);
+                    let s = open(&copy).expect("a log that ends early opens");
+                    let found = found(&s, &what).expect("everything is read");
+                    assert!(found.keys().all(|f| truth.contains_key(f)), "{what}");
+                    false
+                } else {
+                    damaged(&fs, path, cut, &truth, &what)
+                };
+                total[3] += usize::from(noticed);
+            }
+        }
+        assert!(total[0] > 0, "no file of kind {kind}");
+    }
+    for (kind, [flips, flips_noticed, cuts, cuts_noticed]) in totals {
+        println!(
+            "{kind}: {flips} flips, {flips_noticed} noticed; {cuts} cuts, {cuts_noticed} noticed; the rest harmless"
+        );
+    }
+}
+
+/// Opens a copy with one damaged file. True when the damage was noticed.
+fn damaged(
+    fs: &SimFs,
+    path: &Path,
+    bytes: Vec<u8>,
+    truth: &BTreeMap<Fact, u32>,
+    what: &str,
+) -> bool {
+    let copy = fs.kill();
+    copy.tamper(path, bytes);
+    let what = format!("{} {what}", path.display());
+    let s = match open(&copy) {
+        Ok(s) => s,
+        // Files of a later version are refused by name.
+        Err(metrics::OpenError::Version(_) | metrics::OpenError::Wal(_)) => return true,
+        Err(e) if e.to_string().contains("version") => return true,
+        Err(e) => panic!("{what}: start failed: {e}"),
+    };
+    let r = s.metrics.recovery();
+    let noticed = r.corruptions() + s.logs.recovery().corruptions() + s.state.corruptions() > 0
+        || r.wal.torn_bytes > 0;
+    let Some(found) = found(&s, &what) else {
+        return true;
+    };
+    for (f, n) in &found {
+        assert!(truth.contains_key(f), "{what}: {f:?} is invented");
+        assert_eq!(*n, 1, "{what}: {f:?} is there {n} times");
+    }
+    assert!(noticed || found == *truth, "{what}: lost silently");
+    noticed
 }
 
 #[test]

@@ -56,6 +56,9 @@ impl Refused {
 /// Limits by the name of the tenant.
 pub(crate) type Overrides = HashMap<String, Arc<TenantLimits>>;
 
+/// Number of a tenant's streams in memory, and which of the asked ones are not among them.
+type Active<'a> = &'a dyn Fn(&[Labels]) -> (u64, Vec<bool>);
+
 type Newest = HashMap<(u32, Labels), i64, foldhash::fast::RandomState>;
 
 /// What pushes and tails share.
@@ -159,7 +162,8 @@ impl LogService {
                 "error at least one valid stream is required for ingestion",
             ));
         }
-        let (batch, errors) = self.batch(db, (tenant, name), &streams, now_ns)?;
+        let active = |asked: &[Labels]| db.active_streams(tenant, asked);
+        let (batch, errors) = self.batch(&active, (tenant, name), &streams, now_ns)?;
         drop(streams);
         self.store(db, tenant, batch).await?;
         // What may be sent again later decides the status.
@@ -172,7 +176,7 @@ impl LogService {
 
     fn batch(
         &self,
-        db: &Db,
+        active: Active<'_>,
         (tenant, name): (TenantId, &str),
         streams: &[PushStream<'_>],
         now_ns: i64,
@@ -221,7 +225,7 @@ impl LogService {
                 ),
             ));
         }
-        let mut limited = refuse_new_streams(db, (tenant, name), limits.max_streams, &mut valid);
+        let mut limited = refuse_new_streams(active, name, limits.max_streams, &mut valid);
         for (labels, entries) in &valid {
             if let Err(text) = self.stream(tenant, labels, entries, limits, &mut batch, &mut errors)
             {
@@ -310,8 +314,8 @@ impl LogService {
 /// Takes out streams that would be more than the tenant may have in memory at a time; gives the
 /// text for the first of them.
 fn refuse_new_streams(
-    db: &Db,
-    (tenant, name): (TenantId, &str),
+    active: Active<'_>,
+    name: &str,
     max: usize,
     valid: &mut Vec<(Labels, Vec<Entry<'_>>)>,
 ) -> Option<String> {
@@ -319,7 +323,7 @@ fn refuse_new_streams(
         return None;
     }
     let asked: Vec<Labels> = valid.iter().map(|(l, _)| l.clone()).collect();
-    let (active, new) = db.active_streams(tenant, &asked);
+    let (active, new) = active(&asked);
     let mut room = (max as u64).saturating_sub(active);
     let mut counted: HashSet<&Labels> = HashSet::new();
     let mut refused = None;
@@ -565,6 +569,12 @@ mod tests {
     }
 
     const NOW: i64 = 1_700_000_000_000_000_000;
+    const T: (TenantId, &str) = (TenantId::DEFAULT, "fake");
+
+    /// A store with nothing in memory.
+    fn idle(asked: &[Labels]) -> (u64, Vec<bool>) {
+        (0, vec![true; asked.len()])
+    }
 
     #[test]
     fn valid_entries_survive_refused_ones() {
@@ -583,7 +593,7 @@ mod tests {
             ),
             stream(&[], vec![entry(NOW, "error: no labels")]),
         ];
-        let (batch, errors) = s.batch(TenantId::DEFAULT, "fake", &streams, NOW).unwrap();
+        let (batch, errors) = s.batch(&idle, T, &streams, NOW).unwrap();
         let got: Vec<String> = batch.streams().map(|(l, _)| l.to_string()).collect();
         assert_eq!(
             got,
@@ -614,9 +624,7 @@ mod tests {
         config.limits.ingestion_burst_bytes = 3.0;
         let s = LogService::new(config);
         let streams = [stream(&[("a", "b")], vec![entry(NOW, "four")])];
-        let e = s
-            .batch(TenantId::DEFAULT, "fake", &streams, NOW)
-            .unwrap_err();
+        let e = s.batch(&idle, T, &streams, NOW).unwrap_err();
         assert_eq!(e.status, 429);
         assert!(
             e.text

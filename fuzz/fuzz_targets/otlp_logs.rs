@@ -1,0 +1,28 @@
+//! OTLP logs, protobuf and JSON, under several settings: whatever decodes becomes streams.
+#![no_main]
+
+use engine::wire::otlp::logs::{Settings, decode};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let config = serde_json::json!({
+        "resource_attributes": {
+            "ignore_defaults": true,
+            "attributes_config": [{"action": "index_label", "regex": "a.*"}],
+        },
+        "log_attributes": [{"action": "drop", "attributes": ["b"]}],
+    });
+    let settings = [
+        Settings::default(),
+        Settings::from_json(&config, true),
+    ];
+    for s in &settings {
+        for json in [false, true] {
+            if let Ok(streams) = decode(data, json, s, 7) {
+                for e in streams.iter().flat_map(|s| &s.entries) {
+                    assert!(e.metadata.iter().all(|(n, _)| !n.is_empty()));
+                }
+            }
+        }
+    }
+});
