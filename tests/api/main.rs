@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerting;
 mod command_line;
 mod envelope;
 mod federation;

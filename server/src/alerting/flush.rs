@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,8 +21,8 @@ use super::force::InForce;
 use super::keep::Kept;
 use super::log::{LogKey, Prints, Reason, Told, decide};
 use super::mute::Muted;
-use super::notify::{Class, Failure, Integration, Message, shared};
-use super::service::Alertmanager;
+use super::notify::{Class, Failure, Integration, Message, Sent, shared};
+use super::service::{Alertmanager, later};
 use super::template::{AlertData, Data, ZERO_TIME};
 
 /// Shortest time that a flush has.
@@ -35,13 +35,13 @@ const PAUSE_MAX_S: f64 = 60.0;
 /// A pause is up to this share longer or shorter.
 const PAUSE_JITTER: f64 = 0.5;
 /// How long an attempt in progress may go on after a reload or a stop.
-const LEAVE: Duration = Duration::from_secs(5);
+const LEAVE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a flush has to tell.
 struct Telling {
     flush: Flush,
     alerts: Vec<Alert>,
-    deadline: Instant,
+    deadline: Timestamp,
     generation: u64,
 }
 
@@ -52,7 +52,7 @@ impl Alertmanager {
         let span = flush.options.group_interval.max(DEADLINE_MIN);
         let telling = Telling {
             alerts,
-            deadline: Instant::now() + span.unsigned_abs(),
+            deadline: later(self.now(), span),
             generation,
             flush,
         };
@@ -139,7 +139,7 @@ impl Alertmanager {
             }
             self.numbers.sent(i.kind);
         }
-        let now = Timestamp::now();
+        let now = self.now();
         let keep = (options.repeat_interval * 2).min(self.options.retention);
         let told = Told {
             at: now,
@@ -186,7 +186,7 @@ impl Alertmanager {
             group_key: t.flush.key.clone(),
             data,
             templates: in_force.templates.clone(),
-            now: Timestamp::now(),
+            now: self.now(),
             memo,
         }
     }
@@ -206,24 +206,18 @@ impl Alertmanager {
         loop {
             let started = Instant::now();
             let longest = match i.timeout_s {
-                s if s > 0.0 => t
-                    .deadline
-                    .min(started + Duration::from_secs_f64(s.min(1e6))),
+                s if s > 0.0 => t.deadline.min(later(self.now(), seconds(s))),
                 _ => t.deadline,
             };
-            let attempt = tokio::time::timeout_at(longest.into(), i.notifier.send(message));
-            let mut attempt = std::pin::pin!(attempt);
+            let mut attempt = i.notifier.send(message);
             let answered = tokio::select! {
-                a = &mut attempt => a.ok(),
-                () = &mut over => tokio::time::timeout(LEAVE, attempt).await.ok().and_then(Result::ok),
+                a = &mut attempt => a,
+                () = self.clock.wait_until(longest) => late(),
+                () = &mut over => tokio::select! {
+                    a = &mut attempt => a,
+                    () = self.clock.wait_until(later(self.now(), LEAVE)) => late(),
+                },
             };
-            let answered = answered.unwrap_or_else(|| {
-                Err(Failure {
-                    retry: true,
-                    class: Class::Deadline,
-                    text: "no answer in time".to_owned(),
-                })
-            });
             let took = started.elapsed().as_secs_f64();
             self.numbers.attempt(i.kind, answered.is_ok(), took);
             let failure = match answered {
@@ -235,22 +229,40 @@ impl Alertmanager {
                 integration = i.kind, group = %message.group_key, error = %failure.text,
                 "an attempt to notify failed, it will be repeated"
             );
-            let next = Instant::now() + Duration::from_secs_f64(pause * jitter());
+            let next = later(self.now(), seconds(pause * jitter()));
             pause = (pause * PAUSE_FACTOR).min(PAUSE_MAX_S);
             if *self.generation.borrow() != t.generation {
-                return Err(Failure {
-                    class: Class::Canceled,
-                    ..failure
-                });
+                return Err(canceled(failure));
             }
             if next >= t.deadline {
                 return Err(failure);
             }
             tokio::select! {
-                () = tokio::time::sleep_until(next.into()) => {}
-                () = &mut over => return Err(Failure { class: Class::Canceled, ..failure }),
+                () = self.clock.wait_until(next) => {}
+                () = &mut over => return Err(canceled(failure)),
             }
         }
+    }
+}
+
+fn seconds(s: f64) -> SignedDuration {
+    SignedDuration::try_from_secs_f64(s).unwrap_or(SignedDuration::MAX)
+}
+
+/// What an attempt ends with that took too long.
+fn late() -> Sent {
+    Err(Failure {
+        retry: true,
+        class: Class::Deadline,
+        text: "no answer in time".to_owned(),
+    })
+}
+
+/// The last failure of attempts that nobody waits for any more.
+fn canceled(failure: Failure) -> Failure {
+    Failure {
+        class: Class::Canceled,
+        ..failure
     }
 }
 

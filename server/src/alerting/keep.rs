@@ -19,11 +19,19 @@ use super::silence::{Condition, Silence};
 const SILENCES: &str = "alertmanager.silences";
 const LOG: &str = "alertmanager.log";
 
-/// The tables; without a store everything is forgotten at the end.
-#[derive(Clone, Default)]
-pub(crate) struct Keeper {
-    store: Option<Arc<Store>>,
+/// The tables of a store; under test, tables that outlive the service but not the test.
+#[derive(Clone)]
+pub(crate) enum Keeper {
+    /// Of a data directory.
+    Store(Arc<Store>),
+    /// Rows by table and key.
+    #[cfg(test)]
+    Memory(Arc<parking_lot::Mutex<MemoryRows>>),
 }
+
+/// Rows by table and key.
+#[cfg(test)]
+pub(super) type MemoryRows = std::collections::BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
 /// One change of the tables.
 #[derive(Debug)]
@@ -95,17 +103,37 @@ pub(crate) struct Found {
 impl Keeper {
     /// The tables of `store`.
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store: Some(store) }
+        Self::Store(store)
+    }
+
+    #[cfg(test)]
+    fn put_in_memory(rows: &parking_lot::Mutex<MemoryRows>, all: &[Kept]) {
+        let mut rows = rows.lock();
+        for (table, key, value) in all.iter().map(row) {
+            match value {
+                Some(v) => rows.insert((table, key), v),
+                None => rows.remove(&(table, key)),
+            };
+        }
+    }
+
+    fn list(&self, table: &'static str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Self::Store(store) => store.state.list(table),
+            #[cfg(test)]
+            Self::Memory(rows) => {
+                let rows = rows.lock();
+                let own = rows.iter().filter(|((t, _), _)| *t == table);
+                own.map(|((_, k), v)| (k.clone(), v.clone())).collect()
+            }
+        }
     }
 
     /// Makes changes together and waits until they are durable. Blocks for a sync of the disk.
     ///
     /// # Errors
     /// When the disk refuses.
-    fn put(&self, all: &[Kept]) -> Result<(), String> {
-        let Some(store) = &self.store else {
-            return Ok(());
-        };
+    fn put(store: &Store, all: &[Kept]) -> Result<(), String> {
         let rows: Vec<(&str, Vec<u8>, Option<Vec<u8>>)> = all.iter().map(row).collect();
         let changes: Vec<Change<'_>> = rows
             .iter()
@@ -124,28 +152,34 @@ impl Keeper {
     /// # Errors
     /// When the disk refuses.
     pub(crate) async fn keep(&self, all: Vec<Kept>) -> Result<(), String> {
-        if self.store.is_none() || all.is_empty() {
+        if all.is_empty() {
             return Ok(());
         }
-        let this = self.clone();
-        tokio::task::spawn_blocking(move || this.put(&all))
-            .await
-            .unwrap_or_else(|e| Err(e.to_string()))
+        match self {
+            Self::Store(store) => {
+                let store = store.clone();
+                tokio::task::spawn_blocking(move || Self::put(&store, &all))
+                    .await
+                    .unwrap_or_else(|e| Err(e.to_string()))
+            }
+            #[cfg(test)]
+            Self::Memory(rows) => {
+                Self::put_in_memory(rows, &all);
+                Ok(())
+            }
+        }
     }
 
     /// Everything that was kept.
     pub(crate) fn load(&self) -> Found {
         let mut out = Found::default();
-        let Some(store) = &self.store else {
-            return out;
-        };
-        for (key, value) in store.state.list(SILENCES) {
+        for (key, value) in self.list(SILENCES) {
             match (String::from_utf8(key), serde_json::from_slice(&value)) {
                 (Ok(id), Ok(row)) => out.silences.push(silence(id, row)),
                 _ => out.damaged += 1,
             }
         }
-        for (key, value) in store.state.list(LOG) {
+        for (key, value) in self.list(LOG) {
             let row: Result<ToldRow, _> = serde_json::from_slice(&value);
             match (LogKey::read(&key), row) {
                 (Some(key), Ok(row)) => {

@@ -14,6 +14,8 @@ mod flush;
 mod force;
 mod inhibit;
 mod keep;
+#[cfg(test)]
+mod lives;
 mod log;
 mod mute;
 mod notify;
@@ -27,6 +29,6 @@ pub(crate) use alerts::PostedAlert;
 pub(crate) use force::{InForce, Source};
 pub(crate) use keep::Keeper;
 pub(crate) use route::Route;
-pub(crate) use service::{AlertView, AlertingOptions, Alertmanager};
+pub(crate) use service::{AlertView, AlertingOptions, Alertmanager, WallClock};
 pub(crate) use silence::{Condition, Silence, SilenceError, State};
 pub(crate) use template::{Data, Templates};

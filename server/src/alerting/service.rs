@@ -15,9 +15,10 @@
 //! Read next: `flush.rs`.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -36,8 +37,9 @@ use super::numbers::Numbers;
 use super::silence::{Silence, SilenceError, Silences, State};
 use crate::config::alertmanager::Matcher;
 
-/// How long sends in progress may go on after a reload or a stop.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How long flushes in progress may take to end when the service stops; a little longer than a
+/// flush takes to leave.
+const STOP: SignedDuration = SignedDuration::from_secs(6);
 
 /// Options that do not change while the service runs.
 #[derive(Debug, Clone)]
@@ -60,6 +62,30 @@ pub(crate) struct AlertingOptions {
     pub(crate) silences_max: usize,
     /// Bytes of a silence; 0 for any number.
     pub(crate) silence_bytes_max: usize,
+}
+
+/// Where the time comes from, and who waits for it.
+pub(crate) trait Clock: Send + Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Ends at `t`, at once when that has passed.
+    fn wait_until(&self, t: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn wait_until(&self, t: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let wait = t.duration_since(Timestamp::now());
+        let wait = wait.max(SignedDuration::ZERO).unsigned_abs();
+        Box::pin(tokio::time::sleep(wait))
+    }
 }
 
 /// Everything that changes (SRV1).
@@ -85,6 +111,7 @@ pub(crate) struct Alertmanager {
     pub(super) options: AlertingOptions,
     pub(super) keeper: Keeper,
     pub(super) numbers: Numbers,
+    pub(super) clock: Arc<dyn Clock>,
     wake: Notify,
     /// The generation in force; flushes of older ones hurry up.
     pub(super) generation: watch::Sender<u64>,
@@ -120,14 +147,19 @@ pub(crate) struct Census {
     pub(crate) hash: u64,
 }
 
-fn later(t: Timestamp, d: SignedDuration) -> Timestamp {
+pub(super) fn later(t: Timestamp, d: SignedDuration) -> Timestamp {
     t.checked_add(d).unwrap_or(Timestamp::MAX)
 }
 
 impl Alertmanager {
     /// A service with a loaded configuration and what was kept; [`Alertmanager::run`] drives it.
-    pub(crate) fn new(options: AlertingOptions, in_force: InForce, keeper: Keeper) -> Self {
-        let now = Timestamp::now();
+    pub(crate) fn new(
+        options: AlertingOptions,
+        in_force: InForce,
+        keeper: Keeper,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let now = clock.now();
         let found = keeper.load();
         if found.damaged > 0 {
             tracing::error!(
@@ -162,16 +194,22 @@ impl Alertmanager {
             options,
             keeper,
             numbers,
+            clock,
             wake: Notify::new(),
             generation: watch::channel(0).0,
             started: now,
         }
     }
 
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Takes alerts. Each that is refused gives one sentence; the others are taken. Cost: for each
     /// the walk through the route tree.
     pub(crate) fn put(&self, alerts: Vec<PostedAlert>) -> Vec<String> {
-        let now = Timestamp::now();
+        let now = self.now();
         let mut refused = Vec::new();
         let mut core = self.core.lock();
         let core = &mut *core;
@@ -201,17 +239,15 @@ impl Alertmanager {
         let mut stop = stop;
         let mut flushes: JoinSet<()> = JoinSet::new();
         loop {
-            let now = Timestamp::now();
+            let now = self.now();
             for flush in self.due(now) {
                 let (flush, in_force, generation) = flush;
                 let this = self.clone();
                 flushes.spawn(async move { this.flush(flush, in_force, generation).await });
             }
             self.maintain(now).await;
-            let wait = self.next_due().duration_since(Timestamp::now());
-            let wait = wait.max(SignedDuration::ZERO).unsigned_abs();
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.clock.wait_until(self.next_due()) => {}
                 () = self.wake.notified() => {}
                 Some(_) = flushes.join_next() => {}
                 _ = async { drop(stop.wait_for(|s| *s).await) } => break,
@@ -219,11 +255,11 @@ impl Alertmanager {
         }
         self.generation.send_modify(|g| *g += 1);
         let all = async { while flushes.join_next().await.is_some() {} };
-        if tokio::time::timeout(LEAVE + Duration::from_secs(1), all)
-            .await
-            .is_err()
-        {
-            tracing::warn!("notifications in progress are cut off");
+        tokio::select! {
+            () = all => {}
+            () = self.clock.wait_until(later(self.now(), STOP)) => {
+                tracing::warn!("notifications in progress are cut off");
+            }
         }
     }
 
@@ -291,7 +327,7 @@ impl Alertmanager {
             .load_failed
             .store(u64::from(loaded.is_err()), Relaxed);
         let in_force = Arc::new(loaded?);
-        let now = Timestamp::now();
+        let now = self.now();
         {
             let mut core = self.core.lock();
             let core = &mut *core;
@@ -341,7 +377,7 @@ impl Alertmanager {
     /// # Errors
     /// See [`SilenceError`]. It is in force when it could not be kept; the error says so.
     pub(crate) async fn set_silence(&self, new: Silence) -> Result<String, SilenceError> {
-        let now = Timestamp::now();
+        let now = self.now();
         let bytes = new.size_bytes();
         let max = self.options.silence_bytes_max;
         if max > 0 && bytes > max {
@@ -381,7 +417,7 @@ impl Alertmanager {
     pub(crate) async fn expire_silence(&self, id: &str) -> Result<(), SilenceError> {
         let row = {
             let mut core = self.core.lock();
-            core.silences.expire(id, Timestamp::now())?;
+            core.silences.expire(id, self.now())?;
             core.silences.get(id).cloned()
         };
         let rows = row.map(Kept::Silence).into_iter().collect();
@@ -400,7 +436,7 @@ impl Alertmanager {
 
     /// A number of each thing.
     pub(crate) fn census(&self) -> Census {
-        let now = Timestamp::now();
+        let now = self.now();
         let core = self.core.lock();
         let mut out = Census {
             groups: core.dispatcher.len(),
@@ -435,7 +471,7 @@ impl Alertmanager {
 
     /// Firing alerts with what keeps them from being told, for readers.
     pub(crate) fn alerts(&self) -> Vec<AlertView> {
-        let now = Timestamp::now();
+        let now = self.now();
         let core = self.core.lock();
         let firing = core.alerts.iter().filter(|a| !a.resolved(now));
         firing.map(|a| core.view(a, now)).collect()
@@ -443,7 +479,7 @@ impl Alertmanager {
 
     /// Groups with their firing alerts, sorted by labels and receiver.
     pub(crate) fn groups(&self) -> Vec<GroupOfAlerts> {
-        let now = Timestamp::now();
+        let now = self.now();
         let core = self.core.lock();
         let muter = core.muter();
         let each = core.dispatcher.groups().map(|g| {

@@ -61,7 +61,7 @@ impl Prepared {
     pub(super) fn listen(&mut self, http: &Tasks) {
         for socket in std::mem::take(&mut self.sockets) {
             if let Ok(address) = socket.local_addr() {
-                tracing::info!(%address, "alerting listens");
+                tracing::info!(%address, service = "alertmanager", "listening");
             }
             let task = self
                 .listener
@@ -79,7 +79,9 @@ impl Prepared {
         tasks: &Tasks,
     ) -> Arc<dyn Local> {
         let keeper = Keeper::new(store.clone());
-        let service = Arc::new(Alertmanager::new(self.plan.options, self.in_force, keeper));
+        let clock = Arc::new(WallClock);
+        let service = Alertmanager::new(self.plan.options, self.in_force, keeper, clock);
+        let service = Arc::new(service);
         api.metrics.register(service.clone());
         api.set_alertmanager(service.clone());
         tasks.spawn("alerting", service.clone().run(tasks.stop_signal()));

@@ -1,10 +1,15 @@
-//! `sextant amtool`: the alert receiver's files and routes, in the grammar of that tool.
+//! `sextant amtool`: the alert receiver's files and routes, alerts and silences of a server, in the
+//! grammar of that tool.
 
+mod alert;
+mod client;
+mod silence;
 mod template;
 
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use reqwest::Method;
 
 use super::{complain, print};
 use crate::alerting::Route;
@@ -17,12 +22,19 @@ const FAILED: u8 = 1;
 pub(super) fn command() -> Command {
     let file = Arg::new("config.file")
         .long("config.file")
-        .default_value("alertmanager.yml")
         .global(true)
-        .help("Configuration file");
-    Command::new("amtool")
-        .about("Checks the alert receiver's configuration, in amtool's grammar")
-        .subcommand_required(true)
+        .help("Configuration file; that of the server, or alertmanager.yml, when absent");
+    let tool = Command::new("amtool")
+        .about("Asks and checks the alert receiver, in amtool's grammar")
+        .subcommand_required(true);
+    client::options(tool)
+        .subcommand(alert::command())
+        .subcommand(silence::command())
+        .subcommand(
+            Command::new("cluster")
+                .about("The cluster of a server")
+                .subcommand(Command::new("show").about("Shows status and peers")),
+        )
         .subcommand(
             Command::new("check-config")
                 .about("Checks configuration files")
@@ -31,7 +43,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("config")
                 .about("Looks into a configuration")
-                .subcommand_required(true)
+                .subcommand(Command::new("show").about("Shows the configuration of a server"))
                 .subcommand(
                     Command::new("routes")
                         .about("Shows and tests the route tree")
@@ -69,8 +81,11 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         Some(("check-config", m)) => check(m.get_many::<String>("files").into_iter().flatten()),
         Some(("config", m)) => match m.subcommand() {
             Some(("routes", m)) => routes(m),
-            _ => return 2,
+            _ => client::Tool::new(m).and_then(|t| config(&t)),
         },
+        Some(("alert", m)) => client::Tool::new(m).and_then(|t| alert::run(m, &t)),
+        Some(("silence", m)) => client::Tool::new(m).and_then(|t| silence::run(m, &t)),
+        Some(("cluster", m)) => client::Tool::new(m).and_then(|t| cluster(&t)),
         _ => return 2,
     };
     match done {
@@ -109,6 +124,7 @@ fn check<'f>(files: impl Iterator<Item = &'f String>) -> Result<(), String> {
 /// When it cannot be used.
 pub(super) fn summary(file: &Path) -> Result<String, String> {
     let loaded = alertmanager::load(file).map_err(|e| e.to_string())?;
+    crate::alerting::Templates::load(&loaded.templates)?;
     let c = &loaded.document;
     Ok(format!(
         "Found:\n - global config\n - route\n - {} inhibit rules\n - {} receivers\n - {} templates\n",
@@ -118,10 +134,50 @@ pub(super) fn summary(file: &Path) -> Result<String, String> {
     ))
 }
 
+/// Shows the configuration of a server.
+fn config(tool: &client::Tool) -> Result<(), String> {
+    let status = tool.ask(Method::GET, "status", &[], None)?;
+    match tool.output {
+        client::Output::Json => print(&format!("{status}\n")),
+        _ => print(&format!("{}\n", client::text(&status, "/config/original"))),
+    }
+    Ok(())
+}
+
+/// Shows the cluster of a server.
+fn cluster(tool: &client::Tool) -> Result<(), String> {
+    let status = tool.ask(Method::GET, "status", &[], None)?;
+    if tool.output == client::Output::Json {
+        let cluster = status.get("cluster").cloned().unwrap_or_default();
+        print(&format!("{cluster}\n"));
+        return Ok(());
+    }
+    let field = |name: &str| client::text(&status, &format!("/cluster/{name}"));
+    print(&format!(
+        "Cluster Status:\t{}\nNode Name:\t{}\n",
+        field("status"),
+        field("name")
+    ));
+    let peers = status.pointer("/cluster/peers").and_then(|p| p.as_array());
+    for p in peers.into_iter().flatten() {
+        let (name, address) = (client::text(p, "/name"), client::text(p, "/address"));
+        print(&format!("\nAddress:\t{address}\nName:\t{name}\n"));
+    }
+    Ok(())
+}
+
 fn routes(m: &ArgMatches) -> Result<(), String> {
-    let file = m.get_one::<String>("config.file");
-    let loaded =
-        alertmanager::load(Path::new(file.map_or("", |f| f))).map_err(|e| e.to_string())?;
+    let loaded = match (m.get_one::<String>("config.file"), client::Tool::new(m)) {
+        (Some(file), _) => alertmanager::load(Path::new(file)),
+        // Secrets are hidden in what a server shows: addresses it hides cannot be checked.
+        (None, Ok(tool)) => {
+            let status = tool.ask(Method::GET, "status", &[], None)?;
+            let text = client::text(&status, "/config/original");
+            alertmanager::load_usable_text(Path::new("alertmanager.yml"), &text).map(|(l, _)| l)
+        }
+        (None, Err(_)) => alertmanager::load(Path::new("alertmanager.yml")),
+    };
+    let loaded = loaded.map_err(|e| e.to_string())?;
     let Some(root) = &loaded.document.route else {
         return Err("no routes provided".into());
     };

@@ -28,7 +28,7 @@ pub(crate) use matcher::{MatchOp, Matcher, parse_matcher, parse_matchers};
 pub(crate) use receivers::*;
 pub(crate) use route::{GROUP_BY_ALL, InhibitRule, RouteConfig};
 pub(crate) use url::{HttpUrl, SecretUrl, SecretUrlTemplate};
-pub(crate) use usable::load_usable;
+pub(crate) use usable::{load_usable, load_usable_text};
 
 use super::fields::{Check, config};
 use super::prometheus::{directory_of, expand, resolve};

@@ -20,10 +20,17 @@ use crate::config::{ConfigError, yaml};
 /// # Errors
 /// When the rest cannot be used either.
 pub(crate) fn load_usable(file: &Path) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
-    usable_text(file, &yaml::read(file)?)
+    load_usable_text(file, &yaml::read(file)?)
 }
 
-fn usable_text(file: &Path, text: &str) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
+/// As [`load_usable`], of a text; names of files are relative to the folder of `file`.
+///
+/// # Errors
+/// As there.
+pub(crate) fn load_usable_text(
+    file: &Path,
+    text: &str,
+) -> Result<(LoadedAlertmanager, Vec<String>), ConfigError> {
     let strict = match load_text(file, text) {
         Ok(loaded) => return Ok((loaded, Vec::new())),
         Err(e) => e,
@@ -125,7 +132,7 @@ receivers:
 ";
         let file = Path::new("am.yml");
         assert!(load_text(file, text).is_err());
-        let (loaded, left_out) = usable_text(file, text).unwrap();
+        let (loaded, left_out) = load_usable_text(file, text).unwrap();
         let d = &loaded.document;
         assert_eq!(d.receivers.len(), 2);
         assert_eq!(d.receivers[0].webhook_configs.len(), 1);
@@ -155,7 +162,10 @@ receivers:
             "route: {receiver: a, matchers: ['x=1']}\nreceivers: [{name: a}]",
             "not yaml: [",
         ] {
-            assert!(usable_text(Path::new("am.yml"), text).is_err(), "{text}");
+            assert!(
+                load_usable_text(Path::new("am.yml"), text).is_err(),
+                "{text}"
+            );
         }
     }
 }
