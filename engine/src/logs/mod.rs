@@ -44,7 +44,7 @@ pub use open::{Opening, Recovery};
 pub use options::DbOptions;
 pub use retention::{Retention, RetentionRule, Retentions};
 pub use scan::Reader;
-pub use select::{Selection, StreamSize};
+pub use select::{Selection, StreamSize, Visitor};
 
 #[cfg(test)]
 mod tests;

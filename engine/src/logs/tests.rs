@@ -416,6 +416,7 @@ fn streams_in_memory_are_counted() {
     assert_eq!(s.active_streams(T, &asked), (1, vec![false, true]));
     s.flush().expect("flushed");
     assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
+}
 
 /// A sender that gives all its lines one time once cost the square of their number, when they were
 /// pushed, written, merged and read.

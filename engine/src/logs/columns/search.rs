@@ -246,7 +246,7 @@ impl Across<'_, '_> {
             let piece = pieces[hole];
             for k in 1..n.min(piece.len() + 1) {
                 if self.needle.holds_at(0, &piece[piece.len() - k..]) {
-                    self.into_hole(pieces, hole, k, &mut Vec::new(), &mut found);
+                    self.enter_hole(pieces, hole, k, &mut Vec::new(), &mut found);
                 }
             }
             for k in 1..n {
@@ -274,7 +274,7 @@ impl Across<'_, '_> {
     }
 
     /// The first `k` bytes of the needle lie before `hole`.
-    fn into_hole(
+    fn enter_hole(
         &self,
         pieces: &[&[u8]],
         hole: usize,
@@ -311,7 +311,7 @@ impl Across<'_, '_> {
                 found.push(way.clone());
             }
         } else if self.needle.holds_at(k, piece) {
-            self.into_hole(pieces, hole + 1, k + piece.len(), way, found);
+            self.enter_hole(pieces, hole + 1, k + piece.len(), way, found);
         }
     }
 

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use super::ip::IpMatch;
 use super::pattern::Pattern;
+use super::required::required;
 use super::{Entry, Step, Surroundings};
 use crate::logql::ast::{LineMatch, LineOp};
 use crate::logql::parse::ParseError;
@@ -89,7 +90,15 @@ impl LineFilter {
                     let literals = p.literals().map(|l| Needs::Substring(l.into()));
                     all.push(Needs::All(literals.collect()));
                 }
-                Test::Regex(_) | Test::Ip(_) => return (Needs::Anything, false),
+                Test::Regex(re) => {
+                    let (needs, own) = required(re.pattern());
+                    exact &= own;
+                    if needs == Needs::Anything {
+                        return (Needs::Anything, false);
+                    }
+                    all.push(needs);
+                }
+                Test::Ip(_) => return (Needs::Anything, false),
             }
         }
         match all.pop() {

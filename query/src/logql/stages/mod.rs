@@ -11,6 +11,7 @@
 mod decolorize;
 mod drop_keep;
 mod functions;
+mod glance;
 pub(crate) mod ip;
 mod json;
 mod json_expression;
@@ -24,6 +25,7 @@ mod line_format;
 mod logfmt;
 mod pattern;
 mod regexp;
+mod required;
 mod text_test;
 mod unpack;
 pub(crate) mod unwrap;
@@ -34,6 +36,7 @@ use engine::logs::LineTest;
 use engine::model::Labels;
 use jiff::tz::TimeZone;
 
+pub(crate) use glance::PipelineGlance;
 pub use labels::{Category, sanitize};
 pub(crate) use labels::{ERROR, ERROR_DETAILS, Hints, LabelSet};
 pub use level::{LineField, fields_of_line, scan_level_fields};
