@@ -22,6 +22,9 @@ use crate::model::Labels;
 /// Skeletons whose holes are remembered from group to group.
 const SKELETONS_MAX: usize = 20_000;
 
+/// One row in this many is few.
+const FEW: usize = 32;
+
 /// [`Needs`] made ready.
 pub(super) enum Sought {
     Anything,
@@ -42,9 +45,10 @@ impl Sought {
         }
     }
 
-    /// Rows that may pass; `search` finds the rows of a needle.
+    /// Rows that may pass; `search` finds the rows of a needle. With `exact` no other rows.
     fn rows(
         &self,
+        exact: bool,
         search: &dyn Fn(&Needle) -> Result<Option<Vec<bool>>, ChunkError>,
     ) -> Result<Found, ChunkError> {
         Ok(match self {
@@ -53,8 +57,17 @@ impl Sought {
             Self::All(list) => {
                 let mut all = Found::Everywhere;
                 for s in list {
-                    all = all.and(s.rows(search)?);
-                    if matches!(all, Found::Nowhere) {
+                    all = all.and(s.rows(exact, search)?);
+                    let few = match &all {
+                        Found::Everywhere => false,
+                        Found::Nowhere => true,
+                        // Lines of few rows are sooner tested than searched for more.
+                        Found::In(hits) => {
+                            let n = hits.iter().filter(|h| **h).count();
+                            !exact && n * FEW < hits.len()
+                        }
+                    };
+                    if few {
                         break;
                     }
                 }
@@ -63,7 +76,7 @@ impl Sought {
             Self::Any(list) => {
                 let mut any = Found::Nowhere;
                 for s in list {
-                    any = any.or(s.rows(search)?);
+                    any = any.or(s.rows(exact, search)?);
                     if matches!(any, Found::Everywhere) {
                         break;
                     }
@@ -207,7 +220,8 @@ fn read_named(
         };
         let found = {
             let ends = &buffers.rows.ends;
-            scan.sought.rows(&|n| match (&page, &text) {
+            let exact = o.test.as_ref().is_some_and(|t| t.exact);
+            scan.sought.rows(exact, &|n| match (&page, &text) {
                 (Some(p), _) => p.search(n),
                 (None, StoredText::Whole(t)) => Ok(n.find_in(t, ends)),
                 _ => Ok(None),

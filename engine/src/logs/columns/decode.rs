@@ -224,7 +224,7 @@ impl<'p> Page<'p> {
         if let Pick::These(list) = pick {
             wanted.resize(split.columns.len(), Vec::new());
             rows.reserve(list.len());
-            let mut walk = Walk::new(split);
+            let mut walk = Walk::new(split, |_| true);
             let mut at = Vec::new();
             let mut list = list.iter().peekable();
             for (row, x) in layout.rows.iter().enumerate() {

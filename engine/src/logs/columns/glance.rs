@@ -58,6 +58,27 @@ fn has_form(value: &[u8], form: Form) -> bool {
     }
 }
 
+/// Whether all values of a column have a form, as far as its kind tells.
+fn surely(column: &Column<'_>, form: Form) -> bool {
+    match (column, form) {
+        (_, Form::Quoted) => true,
+        (Column::Constant(v), _) => has_form(v, form),
+        (Column::Integer { .. } | Column::Padded { .. } | Column::Decimal { .. }, _) => true,
+        (Column::Hex { .. }, Form::Word) => true,
+        (Column::Time { layout, .. }, Form::Word) => {
+            has_form(&[layout.between], form) && has_form(&layout.suffix, form)
+        }
+        (Column::Dictionary { values, .. }, Form::Word) => values.iter().all(|v| has_form(v, form)),
+        // Words put together are words.
+        (Column::Split(s), Form::Word) => {
+            let pieces = s.skeletons.iter().flat_map(|s| &s.pieces);
+            pieces.into_iter().all(|p| has_form(p, form))
+                && s.columns.iter().all(|c| surely(c, form))
+        }
+        _ => false,
+    }
+}
+
 /// Numbers of lines by the values in some holes, all of columns with few values.
 struct Table {
     /// Hole, its column, and what its number is multiplied with.
@@ -66,16 +87,14 @@ struct Table {
     sparse: HashMap<u64, u32, foldhash::fast::FixedState>,
 }
 
-/// How the rows of a skeleton are handed out.
-enum Plan {
-    /// As they are.
-    Whole,
-    Holes {
-        holes: Vec<Hole>,
-        early: Option<Table>,
-        /// Absent when a value that is looked at is of a column with many.
-        full: Option<Table>,
-    },
+/// How the rows of a skeleton are handed out; whole when there is none.
+struct Plan {
+    holes: Vec<Hole>,
+    /// Holes and columns whose values do not all have the form.
+    doubtful: Vec<(usize, usize)>,
+    early: Option<Table>,
+    /// Absent when a value that is looked at is of a column with many.
+    full: Option<Table>,
 }
 
 /// A line of one row.
@@ -100,8 +119,8 @@ impl<'p> Page<'p> {
             return Ok(None);
         };
         let layout = self.layout(split, self.rows)?;
-        let mut plans: Vec<Option<Plan>> = split.skeletons.iter().map(|_| None).collect();
-        let mut columns = Columns::new(self, split, &layout.sizes)?;
+        let mut plans: Vec<Option<Option<Plan>>> = split.skeletons.iter().map(|_| None).collect();
+        let mut columns = Columns::new(self, split, &layout.sizes);
         let mut early_lines = Values::default();
         let mut line = Vec::new();
         let mut out = Glanced::default();
@@ -109,7 +128,13 @@ impl<'p> Page<'p> {
         let mut own_rows: Vec<usize> = Vec::new();
         let mut whole: Vec<u32> = Vec::new();
         let mut flat: Vec<u32> = Vec::new();
-        let mut walk = Walk::new(split);
+        for i in chosen {
+            let x = layout.rows.get(*i as usize).copied().unwrap_or(0) as usize;
+            if plans.get(x).is_some_and(Option::is_none) {
+                plans[x] = Some(columns.plan(x, look)?);
+            }
+        }
+        let mut walk = Walk::new(split, |c| columns.live[c]);
         let mut at = Vec::new();
         let mut rows = layout.rows.iter();
         let mut row = 0u32;
@@ -123,12 +148,15 @@ impl<'p> Page<'p> {
             let Some(x) = rows.next() else { break };
             row += 1;
             walk.take(*x, &mut at);
-            let plan = &mut plans[*x as usize];
-            let plan = match plan {
-                Some(p) => p,
-                None => plan.insert(columns.plan(*x as usize, look)?),
-            };
-            let Plan::Holes { holes, early, full } = plan else {
+            let plan = plans[*x as usize].as_mut().and_then(Option::as_mut);
+            let known = plan.filter(|p| {
+                let mut doubtful = p.doubtful.iter();
+                doubtful.all(|(h, c)| columns.has_form(*c, at[*h], p.holes[*h].form))
+            });
+            let Some(Plan {
+                holes, early, full, ..
+            }) = known
+            else {
                 out.kept.push((k as u32, 0));
                 own_rows.push(out.kept.len() - 1);
                 own.push(Own::Whole);
@@ -160,7 +188,8 @@ impl<'p> Page<'p> {
                     own_rows.push(out.kept.len() - 1);
                     own.push(Own::Built(*x, flat.len()));
                     columns.want(*x, holes, &at);
-                    flat.extend_from_slice(&at);
+                    at.resize(at.len().max(holes.len()), 0);
+                    flat.extend_from_slice(&at[..holes.len()]);
                 }
             }
         }
@@ -178,11 +207,11 @@ impl<'p> Page<'p> {
                     next_whole += 1;
                 }
                 Own::Built(x, from) => {
-                    if let Some(Plan::Holes { holes, .. }) = &plans[*x as usize] {
-                        let at = &flat[*from..*from + holes.len()];
-                        columns.build_own(*x, holes, at, &mut line);
-                        out.lines.push(&line);
-                    }
+                    let plan = plans[*x as usize].as_ref().and_then(Option::as_ref);
+                    let holes = plan.map_or(&[][..], |p| &p.holes);
+                    let at = &flat[*from..*from + holes.len()];
+                    columns.build_own(*x, holes, at, &mut line);
+                    out.lines.push(&line);
                 }
             }
         }
@@ -236,45 +265,48 @@ struct Columns<'a, 'p> {
     split: &'a Split<'p>,
     sizes: &'a [usize],
     coded: Vec<Option<Coded<'a>>>,
-    /// Whether all values of a column have a form.
-    forms: BTreeMap<(usize, Form), bool>,
+    /// Columns that say where their values are.
+    live: Vec<bool>,
+    /// Values of a column that have a form (of a dictionary by its numbers), when not all have.
+    forms: BTreeMap<(usize, Form), Option<Vec<bool>>>,
     /// Values of other columns that are needed, in this order.
     wanted: Vec<Vec<u32>>,
     values: Vec<(Values, usize)>,
 }
 
 impl<'a, 'p> Columns<'a, 'p> {
-    fn new(
-        page: &'a Page<'p>,
-        split: &'a Split<'p>,
-        sizes: &'a [usize],
-    ) -> Result<Self, ChunkError> {
-        Ok(Self {
+    fn new(page: &'a Page<'p>, split: &'a Split<'p>, sizes: &'a [usize]) -> Self {
+        Self {
             page,
             split,
             sizes,
             coded: split.columns.iter().map(|_| None).collect(),
+            live: vec![false; split.columns.len()],
             forms: BTreeMap::new(),
             wanted: vec![Vec::new(); split.columns.len()],
             values: Vec::new(),
-        })
+        }
     }
 
-    fn plan(&mut self, x: usize, look: &mut dyn Look) -> Result<Plan, ChunkError> {
+    fn plan(&mut self, x: usize, look: &mut dyn Look) -> Result<Option<Plan>, ChunkError> {
         let skeleton = &self.split.skeletons[x];
         let columns = &skeleton.columns;
         let Some(holes) = look.holes(&skeleton.pieces) else {
-            return Ok(Plan::Whole);
+            return Ok(None);
         };
         if holes.len() != columns.len() {
-            return Ok(Plan::Whole);
+            return Ok(None);
         }
-        for (hole, c) in holes.iter().zip(columns) {
+        let mut doubtful = Vec::new();
+        for (i, (hole, c)) in holes.iter().zip(columns).enumerate() {
             if !self.all_have(*c, hole.form)? {
-                return Ok(Plan::Whole);
+                self.load(*c)?;
+                doubtful.push((i, *c));
+                self.live[*c] = true;
             }
             if hole.care != Care::Ignored {
                 self.load(*c)?;
+                self.live[*c] = true;
             }
         }
         let some = |care: &dyn Fn(Care) -> bool| -> Vec<(usize, usize)> {
@@ -289,7 +321,12 @@ impl<'a, 'p> Columns<'a, 'p> {
             false => Table::new(self, early),
         };
         let full = Table::new(self, seen);
-        Ok(Plan::Holes { holes, early, full })
+        Ok(Some(Plan {
+            holes,
+            doubtful,
+            early,
+            full,
+        }))
     }
 
     /// Makes a column with few values ready.
@@ -315,20 +352,36 @@ impl<'a, 'p> Columns<'a, 'p> {
             return Ok(true);
         }
         if let Some(known) = self.forms.get(&(c, form)) {
-            return Ok(*known);
+            return Ok(known.is_none());
         }
-        let all = match &self.split.columns[c] {
-            Column::Constant(v) => has_form(v, form),
-            Column::Dictionary { values, .. } => values.iter().all(|v| has_form(v, form)),
-            Column::Integer { .. } | Column::Padded { .. } | Column::Decimal { .. } => true,
+        let has = match &self.split.columns[c] {
+            Column::Dictionary { values, .. } => {
+                Some(values.iter().map(|v| has_form(v, form)).collect())
+            }
+            other if surely(other, form) => None,
+            Column::Constant(_) => Some(vec![false]),
             other => {
                 let n = self.sizes[c];
                 let v = self.page.values(other, n, Pick::All)?;
-                (0..n).all(|i| has_form(v.get(i), form))
+                Some((0..n).map(|i| has_form(v.get(i), form)).collect())
             }
         };
-        self.forms.insert((c, form), all);
+        let has = has.filter(|h: &Vec<bool>| h.contains(&false));
+        let all = has.is_none();
+        self.forms.insert((c, form), has);
         Ok(all)
+    }
+
+    /// Whether value `i` of a column has a form.
+    fn has_form(&self, c: usize, i: u32, form: Form) -> bool {
+        let Some(Some(has)) = self.forms.get(&(c, form)) else {
+            return true;
+        };
+        let place = match self.split.columns[c] {
+            Column::Dictionary { .. } | Column::Constant(_) => usize::from(self.code(c, i)),
+            _ => i as usize,
+        };
+        has.get(place).copied().unwrap_or(false)
     }
 
     fn code(&self, c: usize, i: u32) -> u8 {

@@ -1,7 +1,6 @@
 //! Payloads of columns to bytes and back: large ones in frames of their own, small ones together.
 
 use std::cell::{OnceCell, RefCell};
-use std::io::Read;
 
 use crate::chunk::ChunkError;
 use crate::chunk::varint::{self, Reader};
@@ -83,6 +82,24 @@ impl Unpacker {
     }
 }
 
+impl Unpacker {
+    /// The content of a frame that states its size, as ours do, up to `max` bytes.
+    pub(in crate::logs) fn unframe_sized(
+        &self,
+        packed: &[u8],
+        max: usize,
+    ) -> Result<Vec<u8>, ChunkError> {
+        let len = zstd::zstd_safe::get_frame_content_size(packed)
+            .ok()
+            .flatten();
+        let len = len.and_then(|l| usize::try_from(l).ok());
+        match len.filter(|l| *l <= max) {
+            Some(len) => self.unframe(packed, len),
+            None => Err(ChunkError("a frame cannot be unpacked")),
+        }
+    }
+}
+
 /// What [`pack`] packed; payloads are unpacked when they are asked for, and once.
 pub(in crate::logs) struct Packed<'a> {
     pub(super) tree: Vec<u8>,
@@ -127,16 +144,6 @@ impl Packed<'_> {
     }
 }
 
-fn unframe_unknown(packed: &[u8], max: usize) -> Result<Vec<u8>, ChunkError> {
-    let mut out = Vec::new();
-    let read = zstd::stream::read::Decoder::new(packed)
-        .and_then(|d| d.take(max as u64 + 1).read_to_end(&mut out));
-    if read.is_err() || out.len() > max {
-        return Err(ChunkError("a frame cannot be unpacked"));
-    }
-    Ok(out)
-}
-
 /// Reads what lies where; nothing larger than `max` bytes is made, now or later.
 pub(super) fn unpack<'a>(
     bytes: &'a [u8],
@@ -166,7 +173,7 @@ pub(super) fn unpack<'a>(
         return Err(ChunkError("payloads are too large"));
     }
     let n = r.index(r.rest.len() + 1)?;
-    let tree = unframe_unknown(r.bytes(n)?, max)?;
+    let tree = unpacker.unframe_sized(r.bytes(n)?, max)?;
     let pool = if entries.iter().any(|e| e.0 == POOL && e.1 > 0) {
         let n = r.index(r.rest.len() + 1)?;
         unpacker.unframe(r.bytes(n)?, pool_bytes)?

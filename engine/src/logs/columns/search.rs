@@ -140,21 +140,28 @@ impl<'p> Page<'p> {
             verdicts.push(if s.pieces.iter().any(|p| needle.find(p).is_some()) {
                 Verdict::Yes
             } else {
-                let ways = across.ways(&s.pieces, &s.columns)?;
-                let inside = s.columns.iter().any(|c| inside[*c].is_some());
-                match ways {
+                let holes = s.columns.iter().copied().enumerate();
+                let holes: Vec<_> = holes.filter(|(_, c)| inside[*c].is_some()).collect();
+                match across.ways(&s.pieces, &s.columns)? {
                     None => Verdict::Unknown,
-                    Some(w) if w.is_empty() && !inside => Verdict::No,
-                    Some(w) => Verdict::Look(w),
+                    Some(w) if w.is_empty() && holes.is_empty() => Verdict::No,
+                    Some(w) => Verdict::Look(holes, w),
                 }
             });
         }
         if verdicts.iter().all(|v| matches!(v, Verdict::No)) {
             return Ok(None);
         }
+        let mut live: Vec<bool> = inside.iter().map(Option::is_some).collect();
+        for (s, v) in split.skeletons.iter().zip(&verdicts) {
+            if let Verdict::Look(_, ways) = v {
+                let holes = ways.iter().flatten().map(|(hole, _)| *hole);
+                holes.for_each(|h| live[s.columns[h]] = true);
+            }
+        }
         let mut hits = vec![false; n];
         let mut unknown = Vec::new();
-        let mut walk = Walk::new(split);
+        let mut walk = Walk::new(split, |c| live[c]);
         let mut at = Vec::new();
         for (row, (hit, x)) in hits.iter_mut().zip(&layout.rows).enumerate() {
             match &verdicts[*x as usize] {
@@ -167,12 +174,10 @@ impl<'p> Page<'p> {
                     walk.pass(*x);
                     unknown.push(row as u32);
                 }
-                Verdict::Look(ways) => {
+                Verdict::Look(holes, ways) => {
                     walk.take(*x, &mut at);
-                    let columns = &split.skeletons[*x as usize].columns;
-                    let mut values = columns.iter().zip(&at);
                     let met = |(hole, a): &(usize, usize)| holds(&across.answers[*a], at[*hole]);
-                    *hit = values.any(|(c, i)| holds(&inside[*c], *i))
+                    *hit = holes.iter().any(|(hole, c)| holds(&inside[*c], at[*hole]))
                         || ways.iter().any(|w| w.iter().all(met));
                 }
             }
@@ -195,8 +200,9 @@ fn holds(hits: &Hits, i: u32) -> bool {
 enum Verdict {
     Yes,
     No,
-    /// Values have to be looked at: those that hold the needle, and these ways across.
-    Look(Vec<Answered>),
+    /// Values have to be looked at: holes whose columns hold the needle somewhere, with these
+    /// columns, and ways across.
+    Look(Vec<(usize, usize)>, Vec<Answered>),
     Unknown,
 }
 
@@ -330,6 +336,13 @@ impl Across<'_, '_> {
                 self.page.by_code(values, *payload, n, test)?
             }
             c if !self.fits(c, demand) => None,
+            Column::Integer { payload } => {
+                let mut digits = itoa::Buffer::new();
+                let numbers = self.page.numbers(*payload, n)?.into_iter();
+                let hits = numbers.map(|x| demand.met(needle, digits.format(x).as_bytes()));
+                let hits: Vec<bool> = hits.collect();
+                hits.contains(&true).then_some(hits)
+            }
             c => {
                 if self.values[column].is_none() {
                     self.values[column] = Some(self.page.values(c, n, Pick::All)?);
@@ -354,6 +367,7 @@ impl Across<'_, '_> {
         let len_fits = |len: usize| part.len() <= len && (!exact || part.len() == len);
         match column {
             Column::Hex { digits, .. } if !len_fits(*digits) => false,
+            Column::Padded { width, .. } if !len_fits(*width) => false,
             Column::Split(s) => s.skeletons.iter().any(|s| {
                 // What a value begins or ends with, when that is not a hole.
                 let (first, last) = (s.pieces.first(), s.pieces.last());

@@ -228,8 +228,9 @@ fn split<'p>(r: &mut Reader<'p>, next: &mut usize, nesting: u32) -> Result<Split
 
 /// The way through the rows of a split: where the values of a row are in its columns. Rows are
 /// taken or passed one after the other; passing costs about a nanosecond.
-pub(super) struct Walk<'s, 'p> {
-    skeletons: &'s [Skeleton<'p>],
+pub(super) struct Walk {
+    /// For each skeleton the holes of live columns, and these.
+    live: Vec<Vec<(usize, usize)>>,
     /// Values of each column that are behind.
     next: Vec<u32>,
     /// Rows of each skeleton that were passed and are not in `next` yet.
@@ -237,10 +238,15 @@ pub(super) struct Walk<'s, 'p> {
     touched: Vec<u32>,
 }
 
-impl<'s, 'p> Walk<'s, 'p> {
-    pub(super) fn new(split: &'s Split<'p>) -> Self {
+impl Walk {
+    /// A walk that tells about the columns for which `live` holds.
+    pub(super) fn new(split: &Split<'_>, live: impl Fn(usize) -> bool) -> Self {
+        let holes = |s: &Skeleton<'_>| -> Vec<(usize, usize)> {
+            let all = s.columns.iter().copied().enumerate();
+            all.filter(|(_, c)| live(*c)).collect()
+        };
         Self {
-            skeletons: &split.skeletons,
+            live: split.skeletons.iter().map(holes).collect(),
             next: vec![0; split.columns.len()],
             passed: vec![0; split.skeletons.len()],
             touched: Vec::new(),
@@ -249,6 +255,9 @@ impl<'s, 'p> Walk<'s, 'p> {
 
     /// Goes over a row with skeleton `x`.
     pub(super) fn pass(&mut self, x: u32) {
+        if self.live[x as usize].is_empty() {
+            return;
+        }
         let n = &mut self.passed[x as usize];
         if *n == 0 {
             self.touched.push(x);
@@ -256,17 +265,23 @@ impl<'s, 'p> Walk<'s, 'p> {
         *n += 1;
     }
 
-    /// Goes over a row with skeleton `x`; `at` gets the number of its value for each hole.
+    /// Goes over a row with skeleton `x`; `at` gets the number of its value for each hole of a live
+    /// column.
     pub(super) fn take(&mut self, x: u32, at: &mut Vec<u32>) {
-        at.clear();
         for t in self.touched.drain(..) {
             let n = std::mem::take(&mut self.passed[t as usize]);
-            for c in &self.skeletons[t as usize].columns {
+            for (_, c) in &self.live[t as usize] {
                 self.next[*c] += n;
             }
         }
-        for c in &self.skeletons[x as usize].columns {
-            at.push(self.next[*c]);
+        let live = &self.live[x as usize];
+        if let Some((last, _)) = live.last()
+            && at.len() <= *last
+        {
+            at.resize(last + 1, 0);
+        }
+        for (hole, c) in live {
+            at[*hole] = self.next[*c];
             self.next[*c] += 1;
         }
     }

@@ -74,6 +74,7 @@ pub(in crate::logs) struct Rows {
     pub(in crate::logs) distinct: Vec<Labels>,
     raw: Vec<u8>,
     ints: Vec<i64>,
+    unpacker: Unpacker,
 }
 
 /// Stored lines of a group.
@@ -271,7 +272,7 @@ impl Part {
         }
         if sets && g.page_bytes[SETS] > 0 {
             self.page(g, SETS, &mut raw)?;
-            let plain = unpack(&raw, PAGE_BYTES_MAX)?;
+            let plain = rows.unpacker.unframe_sized(&raw, PAGE_BYTES_MAX)?;
             let mut r = Reader::new(&plain);
             for _ in 0..r.index(plain.len() + 1)? {
                 rows.distinct.push(get_labels(&mut r)?);

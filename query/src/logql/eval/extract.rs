@@ -251,7 +251,11 @@ impl<'x> Sampler<'x> {
                 stream = Some(batch.streams[i]);
                 self.stretch += 1;
             }
-            let line = if direct { Some(0) } else { batch.shared_line(i) };
+            let line = if direct {
+                Some(0)
+            } else {
+                batch.shared_line(i)
+            };
             let set = batch.metadata.get(i).map_or(0, |s| *s as usize);
             let known = line.map(|l| l as usize * sets + set);
             let known = known.filter(|k| *k < FATES_MAX);
@@ -290,7 +294,11 @@ impl<'x> Sampler<'x> {
         entry: &mut Entry<'b>,
     ) -> Result<Fate, QueryError> {
         let x = self.extractor;
-        let line = if x.is_direct() { &b""[..] } else { batch.line(i) };
+        let line = if x.is_direct() {
+            &b""[..]
+        } else {
+            batch.line(i)
+        };
         entry.take(batch.times[i], line, labels, batch.metadata(i));
         if !x.pipeline.apply(entry, self.around) {
             return Ok(Fate::Dropped);

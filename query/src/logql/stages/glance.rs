@@ -86,7 +86,8 @@ impl PipelineGlance {
         if names_values && hints.required.is_empty() && !hints.nothing {
             return Ok(None);
         }
-        let only_labels = |s: &Stage| matches!(s, Stage::Label(_) | Stage::Drop(_) | Stage::Keep(_));
+        let only_labels =
+            |s: &Stage| matches!(s, Stage::Label(_) | Stage::Drop(_) | Stage::Keep(_));
         if !rest.clone().all(only_labels) {
             return Ok(None);
         }
