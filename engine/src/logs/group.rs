@@ -200,9 +200,7 @@ fn read_named(
     let glance = o.glance.filter(|_| o.want == WantedLines::Bytes);
     if o.test.is_none() && !by_line && o.want != WantedLines::Bytes {
         let rows = &buffers.rows;
-        buffers.chosen.retain_pieces(&mut pieces, |d, _, i| {
-            !d.iter().any(|d| d.deletes(rows.times[i as usize], &[]))
-        });
+        buffers.chosen.drop_deleted(&mut pieces, rows);
         return emit(scan, buffers, &pieces, &Lines::Absent, batch);
     }
     let mut stored = std::mem::take(&mut buffers.page);
@@ -247,9 +245,7 @@ fn read_named(
             && !by_line
         {
             let rows = &buffers.rows;
-            buffers.chosen.retain_pieces(&mut pieces, |d, _, i| {
-                !d.iter().any(|d| d.deletes(rows.times[i as usize], &[]))
-            });
+            buffers.chosen.drop_deleted(&mut pieces, rows);
             if glanced(scan, buffers, glance, page, &pieces, batch)? {
                 return Ok(());
             }
@@ -341,6 +337,9 @@ trait RetainPieces {
         pieces: &mut [Piece<'_>],
         keep: impl FnMut(&[&Deletion], usize, u32) -> bool,
     );
+
+    /// Drops rows that are deleted whatever their lines are.
+    fn drop_deleted(&mut self, pieces: &mut [Piece<'_>], rows: &Rows);
 }
 
 impl RetainPieces for Vec<u32> {
@@ -362,6 +361,15 @@ impl RetainPieces for Vec<u32> {
             p.chosen = from..to;
         }
         self.truncate(to);
+    }
+
+    fn drop_deleted(&mut self, pieces: &mut [Piece<'_>], rows: &Rows) {
+        if pieces.iter().any(|p| !p.deletions.is_empty()) {
+            self.retain_pieces(pieces, |deletions, _, i| {
+                let time = rows.times[i as usize];
+                !deletions.iter().any(|d| d.deletes(time, &[]))
+            });
+        }
     }
 }
 

@@ -406,7 +406,10 @@ impl<'a, 'p> Columns<'a, 'p> {
                 Care::Seen => !early,
                 Care::Ignored => false,
             };
-            let value = self.coded_value(s.columns[i], at[i]).filter(|_| shown);
+            let value = match shown {
+                true => self.coded_value(s.columns[i], at[i]),
+                false => None,
+            };
             line.extend_from_slice(value.unwrap_or(filler(hole.form)));
         }
         line.extend_from_slice(s.pieces.last().copied().unwrap_or_default());

@@ -248,16 +248,18 @@ impl Across<'_, '_> {
     ) -> Result<Option<Vec<Answered>>, ChunkError> {
         let mut found = Vec::new();
         let n = self.needle.len();
+        let mut way = Vec::new();
         for hole in 0..columns.len() {
             let piece = pieces[hole];
             for k in 1..n.min(piece.len() + 1) {
                 if self.needle.holds_at(0, &piece[piece.len() - k..]) {
-                    self.enter_hole(pieces, hole, k, &mut Vec::new(), &mut found);
+                    self.enter_hole(pieces, hole, k, &mut way, &mut found);
                 }
             }
             for k in 1..n {
-                let way = &mut vec![(hole, Demand::Ends(k))];
-                self.after_hole(pieces, hole, k, way, &mut found);
+                way.push((hole, Demand::Ends(k)));
+                self.after_hole(pieces, hole, k, &mut way, &mut found);
+                way.clear();
             }
             if found.len() > WAYS_MAX {
                 return Ok(None);
@@ -265,6 +267,13 @@ impl Across<'_, '_> {
         }
         let mut ways = Vec::with_capacity(found.len());
         for way in found {
+            // What is cheap to see comes first: the next step may unpack a column.
+            if !way
+                .iter()
+                .all(|(hole, d)| self.may_meet(columns[*hole], *d))
+            {
+                continue;
+            }
             let mut answered = Vec::with_capacity(way.len());
             for (hole, demand) in &way {
                 match self.answer(columns[*hole], *demand)? {
@@ -358,6 +367,15 @@ impl Across<'_, '_> {
         self.answers.push(hits);
         self.asked.insert((column, demand), a);
         Ok(met(a, &self.answers))
+    }
+
+    /// Whether a value of the column can meet the demand, as far as its kind and dictionary tell.
+    fn may_meet(&self, column: usize, demand: Demand) -> bool {
+        match &self.split.columns[column] {
+            Column::Constant(v) => demand.met(self.needle, v),
+            Column::Dictionary { values, .. } => values.iter().any(|v| demand.met(self.needle, v)),
+            c => self.fits(c, demand),
+        }
     }
 
     /// Whether values of this kind can meet the demand at all.

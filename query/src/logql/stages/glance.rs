@@ -138,7 +138,8 @@ impl PipelineGlance {
     }
 }
 
-/// Text filters that have to hold for the whole to hold; what they read is not an error label.
+/// Text filters that have to hold for the whole to hold (GLA2): no other filter can change what they
+/// read, as that is not an error label.
 fn texts(f: &LabelFilter, out: &mut Vec<(String, LabelFilter)>) {
     match f {
         LabelFilter::Text(m) if m.name != ERROR && m.name != ERROR_DETAILS => {
@@ -228,7 +229,7 @@ impl Sample {
     }
 }
 
-/// Finds the role of each hole; every way out with `None` is doubt.
+/// Finds the role of each hole; every way out with `None` is doubt (GLA1).
 struct Judge<'g> {
     sample: &'g Sample,
     glance: &'g PipelineGlance,

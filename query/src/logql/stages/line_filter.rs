@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::logs::{LineTest, Needs};
+use engine::model::lossy_text;
 use memchr::memmem::Finder;
 
 use super::ip::IpMatch;
@@ -62,7 +63,7 @@ impl LineFilter {
         let any = self.any_of.iter().any(|t| match t {
             Test::Substring(f) => f.find(line).is_some(),
             other => {
-                let text = String::from_utf8_lossy(line);
+                let text = lossy_text(line);
                 match other {
                     Test::Regex(re) => re.is_match(&text),
                     Test::Pattern(p) => p.test(&text),

@@ -33,7 +33,7 @@ pub(crate) mod unwrap;
 use std::borrow::Cow;
 
 use engine::logs::LineTest;
-use engine::model::Labels;
+use engine::model::{Labels, lossy_text};
 use jiff::tz::TimeZone;
 
 pub(crate) use glance::PipelineGlance;
@@ -105,7 +105,7 @@ impl<'l> Entry<'l> {
         metadata: Option<&Labels>,
     ) {
         self.time = time;
-        self.line = String::from_utf8_lossy(line);
+        self.line = lossy_text(line);
         self.stored_len = Some(line.len());
         self.labels.reset(stream, metadata);
     }
