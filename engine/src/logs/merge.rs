@@ -135,10 +135,6 @@ pub(super) fn merge(
         let c = &mut cursors[i];
         let line = c.rows.line(c.row);
         let metadata = c.rows.metadata(c.row);
-<<<<<<< HEAD
-        let known = same.iter().any(|s| s.0 == line && s.1.as_ref() == metadata);
-        if !known && !is_gone && !concerned.iter().any(|d| d.deletes(time, line)) {
-=======
         let known = shared && {
             same.push((line.to_vec(), metadata.cloned()));
             let n = same.len() as u32 - 1;
@@ -151,8 +147,7 @@ pub(super) fn merge(
             }
             !new
         };
-        if !known && !concerned.iter().any(|d| d.deletes(time, line)) {
->>>>>>> 4444715 (engine/logs: entries of one time cost what others do; pages are searched and read by column)
+        if !known && !is_gone && !concerned.iter().any(|d| d.deletes(time, line)) {
             // A stream whose entries are all deleted is not named.
             if named != Some(stream) {
                 w.stream(streams[stream as usize]);

@@ -350,6 +350,12 @@ impl Selection {
             .collect()
     }
 
+    /// Number of units.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
     /// A reader with buffers of its own, one a thread.
     #[must_use]
     pub fn reader<'a>(&'a self, options: &'a ScanOptions<'a>) -> Reader<'a> {
