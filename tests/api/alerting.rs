@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, TempDir, binary, until, wait};
+use crate::support::process::binary;
+use crate::support::{Server, TempDir, until, wait};
 
 /// Takes webhooks; what came is kept.
 struct Hook {

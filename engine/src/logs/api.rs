@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::needle::ByteSet;
 use crate::model::Labels;
 use crate::wal::WalError;
 
@@ -91,8 +92,8 @@ pub enum Needs {
     Anything,
     /// The line holds these bytes.
     Substring(Vec<u8>),
-    /// The line holds these bytes when both are folded as Go's `(?i)` folds them; lower case here.
-    Folded(Vec<u8>),
+    /// The line holds a run of bytes, each out of its set.
+    Run(Vec<ByteSet>),
     /// Every one of these.
     All(Vec<Needs>),
     /// At least one of these.
@@ -119,6 +120,48 @@ impl fmt::Debug for LineTest {
     }
 }
 
+/// What may stand in a hole of a skeleton, so that the line around it is read as it always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// Text between quotes, as it was cut: without a quote that is not escaped.
+    Quoted,
+    /// A JSON number, `true`, `false` or `null`.
+    Scalar,
+    /// Bytes above the blank, without `=` and `"`.
+    Word,
+}
+
+/// How much a reader cares for the value in a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// [`Glance::may_pass`] looks at it, and so does everything after.
+    Early,
+    /// It is looked at.
+    Seen,
+    /// Any value of the form gives the same.
+    Ignored,
+}
+
+/// A hole in a skeleton, to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    /// What must stand there.
+    pub form: Form,
+    /// Whether what stands there matters.
+    pub care: Care,
+}
+
+/// A reader that looks at some values of a line only. Lines are then handed out with the other
+/// values replaced, and lines that are the same to such a reader once ([`EntryBatch::shared`]).
+pub trait Glance: fmt::Debug + Send + Sync {
+    /// The holes of lines that are built from these pieces, one less than pieces. `None`: such
+    /// lines are needed as they are.
+    fn holes(&self, pieces: &[&[u8]]) -> Option<Vec<Hole>>;
+    /// Whether a line of this stream may be of use, judged by the values of early holes alone;
+    /// others are replaced in `line`.
+    fn may_pass(&self, stream: &Labels, metadata: Option<&Labels>, line: &[u8]) -> bool;
+}
+
 /// What a scan does.
 #[derive(Debug, Clone, Default)]
 pub struct ScanOptions<'a> {
@@ -128,6 +171,9 @@ pub struct ScanOptions<'a> {
     pub test: Option<LineTest>,
     /// What is needed of each line that passes.
     pub want: WantedLines,
+    /// What of the bytes is looked at; everything when absent. Entries that are not in parts come
+    /// with their whole lines nevertheless.
+    pub glance: Option<&'a dyn Glance>,
     /// Whether structured metadata is needed.
     pub metadata: bool,
     /// Threads that read; 0 and 1 = only the calling one.
@@ -178,6 +224,10 @@ pub struct EntryBatch {
     pub text: Vec<u8>,
     /// Where each line ends in `text`.
     pub ends: Vec<u32>,
+    /// Line of each entry. Empty when every entry has its own, in order.
+    pub lines: Vec<u32>,
+    /// This many first lines are those of several entries, see [`Glance`].
+    pub shared: u32,
     /// Set of structured metadata of each entry, an index into `metadata_sets`. Empty when no entry
     /// has any or none was asked for.
     pub metadata: Vec<u32>,
@@ -201,18 +251,31 @@ impl EntryBatch {
         self.times.is_empty()
     }
 
-    /// Bytes of line `i`.
+    /// Number of the line of entry `i`.
+    fn number(&self, i: usize) -> usize {
+        self.lines.get(i).map_or(i, |n| *n as usize)
+    }
+
+    /// The line of entry `i`, when it is that of several.
+    #[must_use]
+    pub fn shared_line(&self, i: usize) -> Option<u32> {
+        self.lines.get(i).copied().filter(|n| *n < self.shared)
+    }
+
+    /// Bytes of the line of entry `i`.
     #[must_use]
     pub fn line(&self, i: usize) -> &[u8] {
+        let i = self.number(i);
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
         self.text
             .get(start..self.ends[i] as usize)
             .unwrap_or_default()
     }
 
-    /// Length of line `i` in bytes.
+    /// Length of the line of entry `i` in bytes.
     #[must_use]
     pub fn line_len(&self, i: usize) -> usize {
+        let i = self.number(i);
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         (self.ends[i] - start) as usize
     }
@@ -232,6 +295,8 @@ impl EntryBatch {
         self.times.clear();
         self.text.clear();
         self.ends.clear();
+        self.lines.clear();
+        self.shared = 0;
         self.metadata.clear();
         self.metadata_sets.clear();
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::batch::PushBatch;
+use super::distinct::{Content, Distinct};
 
 /// An entry of a stream: time and place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,25 @@ pub(super) struct MemStream {
     pub(super) last: i64,
     /// A row came that is older than one before it.
     pub(super) unsorted: bool,
+    /// Entries of the newest time, once there are several.
+    newest: Option<Box<Distinct>>,
+}
+
+impl MemStream {
+    /// Whether the entry that `row` names, of the newest time, is there already. `content` shows
+    /// entries by batch and row.
+    fn knows<'e>(&mut self, row: Row, content: impl Fn(Row) -> Content<'e>) -> bool {
+        let (rows, next) = (&self.rows, self.rows.len() as u32);
+        let show = |n: u32| content(rows.get(n as usize).copied().unwrap_or(row));
+        let newest = self.newest.get_or_insert_default();
+        if newest.is_empty() {
+            let tail = rows.iter().rev().take_while(|r| r.time == row.time);
+            for n in rows.len() - tail.count()..rows.len() {
+                newest.add(n as u32, show);
+            }
+        }
+        !newest.add(next, show)
+    }
 }
 
 /// Streams of a tenant by their number.
@@ -58,24 +78,24 @@ impl Mem {
             let s = t.streams.entry(*id).or_default();
             for i in rows {
                 let time = batch.time(i);
-                if s.rows.is_empty() || time > s.last {
-                    s.last = time;
-                } else if time < s.last {
-                    s.unsorted = true;
-                } else {
-                    let same = s.rows.iter().rev().take_while(|r| r.time == time);
-                    let mut same =
-                        same.filter_map(|r| Some((self.batches.get(r.batch as usize)?, r)));
-                    if same.any(|(b, r)| equal(b, r.row as usize, &batch, i)) {
-                        duplicates += 1;
-                        continue;
-                    }
-                }
-                s.rows.push(Row {
+                let row = Row {
                     time,
                     batch: number,
                     row: u32::try_from(i).unwrap_or(u32::MAX),
-                });
+                };
+                if s.rows.is_empty() || time > s.last {
+                    s.last = time;
+                    s.newest = None;
+                } else if time < s.last {
+                    s.unsorted = true;
+                } else {
+                    if s.knows(row, |r| content(&self.batches, r)) {
+                        duplicates += 1;
+                        continue;
+                    }
+                    self.bytes += Distinct::ENTRY_BYTES;
+                }
+                s.rows.push(row);
                 self.bytes += size_of::<Row>();
                 self.entries += 1;
             }
@@ -84,22 +104,16 @@ impl Mem {
     }
 }
 
-/// Whether two entries with the same stream and time are one.
-fn equal(a: &PushBatch, i: usize, b: &PushBatch, k: usize) -> bool {
-    a.line(i) == b.line(k) && a.metadata(i) == b.metadata(k)
+fn content(batches: &[Arc<PushBatch>], r: Row) -> Content<'_> {
+    let b = &batches[r.batch as usize];
+    (b.line(r.row as usize), b.metadata(r.row as usize))
 }
 
 /// Sorts rows by time, keeping the order of arrival, and drops entries that are there twice.
 pub(super) fn sort_rows(rows: &mut Vec<Row>, batches: &[Arc<PushBatch>]) {
     rows.sort_by_key(|r| r.time);
-    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
-    for r in rows.iter() {
-        let b = &batches[r.batch as usize];
-        let same = kept.iter().rev().take_while(|k| k.time == r.time);
-        let mut same = same.map(|k| (&batches[k.batch as usize], k.row as usize));
-        if !same.any(|(kb, k)| equal(kb, k, b, r.row as usize)) {
-            kept.push(*r);
-        }
-    }
-    *rows = kept;
+    let all = &*rows;
+    let kept = Distinct::of_sorted(all.len(), |i| all[i].time, |i| content(batches, all[i]));
+    let mut kept = kept.into_iter();
+    rows.retain(|_| kept.next().unwrap_or(true));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::db::LivePart;
 use super::deletion::Deletion;
+use super::distinct::Distinct;
 use super::part::{PartError, PartWriter, Rows};
 use crate::model::Labels;
 
@@ -100,8 +101,11 @@ pub(super) fn merge(
     let mut is_gone = false;
     let mut named: Option<u32> = None;
     let mut concerned: Vec<&Deletion> = Vec::new();
-    // Entries already written with the same stream and time.
+    // Entries already written with the same stream and time, when several parts have it: a part
+    // alone has no entry twice.
     let mut same: Vec<(Vec<u8>, Option<Labels>)> = Vec::new();
+    let mut seen = Distinct::default();
+    let mut shared = false;
     let mut last = None;
     loop {
         let least = cursors
@@ -124,12 +128,25 @@ pub(super) fn merge(
         }
         if last != Some(key) {
             same.clear();
+            seen.clear();
+            shared = cursors.iter().filter(|c| c.key() == Some(key)).count() > 1;
             last = Some(key);
         }
         let c = &mut cursors[i];
         let line = c.rows.line(c.row);
         let metadata = c.rows.metadata(c.row);
-        let known = same.iter().any(|s| s.0 == line && s.1.as_ref() == metadata);
+        let known = shared && {
+            same.push((line.to_vec(), metadata.cloned()));
+            let n = same.len() as u32 - 1;
+            let new = seen.add(n, |n| {
+                let (line, metadata) = &same[n as usize];
+                (line, metadata.as_ref())
+            });
+            if !new {
+                same.pop();
+            }
+            !new
+        };
         if !known && !is_gone && !concerned.iter().any(|d| d.deletes(time, line)) {
             // A stream whose entries are all deleted is not named.
             if named != Some(stream) {
@@ -137,7 +154,6 @@ pub(super) fn merge(
                 named = Some(stream);
             }
             w.entry(time, line, metadata)?;
-            same.push((line.to_vec(), metadata.cloned()));
         }
         c.advance().map_err(io::Error::other)?;
     }

@@ -16,10 +16,13 @@ mod batch;
 mod columns;
 mod db;
 mod deletion;
+mod distinct;
+mod group;
 mod maintain;
 mod manifest;
 mod mem;
 mod merge;
+mod needle;
 mod open;
 mod options;
 mod part;
@@ -29,18 +32,19 @@ mod scan;
 mod select;
 
 pub use api::{
-    Direction, EntryBatch, LineTest, Needs, PushError, ReadError, ScanOptions, ScanStats,
-    WantedLines,
+    Care, Direction, EntryBatch, Form, Glance, Hole, LineTest, Needs, PushError, ReadError,
+    ScanOptions, ScanStats, WantedLines,
 };
 pub use batch::{PushBatch, Streams};
 pub use db::{Db, DbStats};
 pub use deletion::Deletion;
+pub use needle::ByteSet;
 pub(crate) use open::inspect;
 pub use open::{Opening, Recovery};
 pub use options::DbOptions;
 pub use retention::{Retention, RetentionRule, Retentions};
 pub use scan::Reader;
-pub use select::{Selection, StreamSize};
+pub use select::{Selection, StreamSize, Visitor};
 
 #[cfg(test)]
 mod tests;

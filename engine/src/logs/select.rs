@@ -75,6 +75,9 @@ pub struct StreamSize {
     pub runs: u64,
 }
 
+/// Takes entries on a thread of its own; gets the number of their unit in the order of the scan.
+pub type Visitor<'v> = Box<dyn FnMut(u32, &EntryBatch) -> ControlFlow<()> + Send + 'v>;
+
 /// Streams and a consistent view of their entries in a time range.
 pub struct Selection {
     streams: Vec<Labels>,
@@ -347,6 +350,12 @@ impl Selection {
             .collect()
     }
 
+    /// Number of units.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
     /// A reader with buffers of its own, one a thread.
     #[must_use]
     pub fn reader<'a>(&'a self, options: &'a ScanOptions<'a>) -> Reader<'a> {
@@ -382,6 +391,61 @@ impl Selection {
             return Ok(());
         }
         self.scan_with(helpers, &order, options, visit)
+    }
+
+    /// Hands all entries that pass to the visitors, one thread each, unit by unit and in no order; a
+    /// visitor gets the number that the unit has in the order of the direction with each batch.
+    /// When a visitor breaks, all end soon.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; of several, that of the first unit.
+    pub fn scan_by(
+        &self,
+        options: &ScanOptions<'_>,
+        visitors: Vec<Visitor<'_>>,
+    ) -> Result<(), ReadError> {
+        let order = self.order(options.direction);
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let failed: Mutex<Option<(usize, ReadError)>> = Mutex::default();
+        let work = |mut visit: Visitor<'_>| {
+            let mut reader = self.reader(options);
+            let mut batch = EntryBatch::default();
+            while !stop.load(Ordering::Relaxed) {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some((unit, frontier)) = order.get(i) else {
+                    return;
+                };
+                let done = match reader.read(*unit, &mut batch) {
+                    Ok(()) => {
+                        batch.frontier = *frontier;
+                        !batch.is_empty() && visit(i as u32, &batch).is_break()
+                    }
+                    Err(e) => {
+                        let mut failed = failed.lock();
+                        if failed.as_ref().is_none_or(|f| i < f.0) {
+                            *failed = Some((i, e));
+                        }
+                        true
+                    }
+                };
+                if done {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let mut visitors = visitors.into_iter();
+            let own = visitors.next();
+            let work = &work;
+            for v in visitors.take(order.len().saturating_sub(1)) {
+                scope.spawn(move || work(v));
+            }
+            own.into_iter().for_each(work);
+        });
+        match failed.into_inner() {
+            Some((_, e)) => Err(e),
+            None => Ok(()),
+        }
     }
 
     /// Helpers read ahead; the calling thread reads what they have not begun and visits in order.

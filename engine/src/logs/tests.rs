@@ -417,3 +417,47 @@ fn streams_in_memory_are_counted() {
     s.flush().expect("flushed");
     assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
 }
+
+/// A sender that gives all its lines one time once cost the square of their number, when they were
+/// pushed, written, merged and read.
+#[test]
+fn many_lines_at_one_time_cost_what_others_do() {
+    const N: usize = 300_000;
+    let s = open(&Arc::new(SimFs::new()));
+    let batch = |from: usize| {
+        let mut b = PushBatch::new();
+        b.stream(labels(1));
+        for i in 0..N {
+            assert!(b.entry(7, format!("{}", from + i).as_bytes(), &metadata(0)));
+        }
+        // A late one, so that what comes after it has to be sorted.
+        assert!(b.entry(5, b"late", &metadata(0)));
+        b
+    };
+    let count = |s: &Db| {
+        let sel = s.select(T, &[], 0, 10);
+        let mut n = 0;
+        sel.scan(&ScanOptions::default(), &mut |b| {
+            n += b.len();
+            ControlFlow::Continue(())
+        })
+        .expect("read");
+        n
+    };
+    // Half of the second batch is in the first.
+    for from in [0, N / 2] {
+        let end = s.push(T, batch(from)).expect("pushed");
+        s.wait_durable(end).expect("durable");
+    }
+    assert_eq!(count(&s), N + N / 2 + 1, "in memory");
+    s.flush().expect("flushed");
+    let end = s.push(T, batch(N)).expect("pushed");
+    s.wait_durable(end).expect("durable");
+    assert_eq!(count(&s), 2 * N + 1, "in a part and in memory");
+    for i in 0..10i64 {
+        push(&s, &[(2, i, b"x".to_vec(), 0)]);
+        s.flush().expect("flushed");
+    }
+    s.purge(T).expect("purged");
+    assert_eq!(count(&s), 2 * N + 11, "in parts");
+}

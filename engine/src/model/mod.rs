@@ -16,6 +16,7 @@ mod labels;
 mod matcher;
 mod metadata;
 mod tenant;
+mod text;
 
 pub use batch::{
     BatchExtra, BatchSeries, HistogramPoint, InvalidLabels, LabelsSource, SeriesKey, WriteBatch,
@@ -31,6 +32,7 @@ pub use labels::{Labels, LabelsBuilder, LabelsIter, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, StringMatcher};
 pub use metadata::{MetricMetadata, MetricType};
 pub use tenant::TenantId;
+pub use text::lossy_text;
 
 /// Bit pattern of the NaN that marks a series as ended (Prometheus' staleness marker).
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::logs::{Db, EntryBatch, ReadError, ScanOptions, Selection};
+use engine::logs::{Db, EntryBatch, ReadError, ScanOptions, Selection, Visitor};
 use engine::model::{Labels, Matcher, TenantId};
 
 /// A store of lines.
@@ -39,6 +39,16 @@ pub trait StreamSet: Send + Sync {
         options: &ScanOptions<'_>,
         visit: &mut dyn FnMut(&EntryBatch) -> ControlFlow<()>,
     ) -> Result<(), ReadError>;
+    /// Hands every entry in range that passes the test to one of the visitors, each on a thread of
+    /// its own, in batches without order, with the number that the batch has in order.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn scan_by(
+        &self,
+        options: &ScanOptions<'_>,
+        visitors: Vec<Visitor<'_>>,
+    ) -> Result<(), ReadError>;
 }
 
 /// One tenant's view of the log store.
@@ -73,5 +83,12 @@ impl StreamSet for Selection {
         visit: &mut dyn FnMut(&EntryBatch) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         Selection::scan(self, options, visit)
+    }
+    fn scan_by(
+        &self,
+        options: &ScanOptions<'_>,
+        visitors: Vec<Visitor<'_>>,
+    ) -> Result<(), ReadError> {
+        Selection::scan_by(self, options, visitors)
     }
 }

@@ -159,7 +159,7 @@ fn newest(data: &Db) -> i64 {
 
 fn report(m: &ArgMatches) -> Result<Report, String> {
     let text = |name: &str| m.get_one::<String>(name).map_or("", String::as_str);
-    let interval: PromDuration = text("interval").parse().map_err(|e| format!("{e}"))?;
+    let interval: PromDuration = text("interval").parse().map_err(|e: String| e)?;
     let engine = Engine::default();
     let defaults = Defaults {
         interval_ms: interval.as_ms().max(1),

@@ -1,7 +1,9 @@
 //! The level of a line: out of labels, metadata, or the line itself.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use engine::model::Labels;
 use query::logql::stages::scan_level_fields;
 
 /// Name of the metadata that holds it.
@@ -9,18 +11,42 @@ pub(super) const DETECTED: &str = "detected_level";
 
 const UNKNOWN: &str = "unknown";
 
+/// Words for levels and the usual one.
+const KNOWN: [(&str, &str); 14] = [
+    ("info", "info"),
+    ("error", "error"),
+    ("warn", "warn"),
+    ("debug", "debug"),
+    ("trace", "trace"),
+    ("fatal", "fatal"),
+    ("critical", "critical"),
+    ("err", "error"),
+    ("inf", "info"),
+    ("wrn", "warn"),
+    ("dbg", "debug"),
+    ("trc", "trace"),
+    ("warning", "warn"),
+    ("information", "info"),
+];
+
 /// The usual word for a level, when the text is one.
 fn known(text: &str) -> Option<&'static str> {
-    Some(match text.to_ascii_lowercase().as_str() {
-        "trace" | "trc" => "trace",
-        "debug" | "dbg" => "debug",
-        "info" | "inf" | "information" => "info",
-        "warn" | "wrn" | "warning" => "warn",
-        "error" | "err" => "error",
-        "critical" => "critical",
-        "fatal" => "fatal",
-        _ => return None,
-    })
+    let found = KNOWN.iter().find(|(w, _)| w.eq_ignore_ascii_case(text));
+    found.map(|(_, level)| *level)
+}
+
+/// The metadata that holds this level and nothing else. Nearly all entries have one of a few
+/// levels, and share their sets.
+pub(super) fn alone(level: &str) -> Labels {
+    static SETS: LazyLock<Vec<(&'static str, Labels)>> = LazyLock::new(|| {
+        let all = KNOWN.iter().map(|(_, level)| *level).chain([UNKNOWN]);
+        all.map(|l| (l, Labels::from_pairs([(DETECTED, l)])))
+            .collect()
+    });
+    match SETS.iter().find(|(l, _)| *l == level) {
+        Some((_, set)) => set.clone(),
+        None => Labels::from_pairs([(DETECTED, level)]),
+    }
 }
 
 /// The usual word, or the text as it is.
@@ -87,25 +113,57 @@ const WORDS: [(&str, &str); 9] = [
     ("info", "info"),
 ];
 
+/// What a byte may do to words: bits of [`CLASSES`].
+const OPENS: u8 = 1;
+const CLOSES: u8 = 2;
+const BEGINS: u8 = 4;
+
+/// For each byte: whether a word may begin after it, end before it, or begin with it.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        let c = b as u8;
+        if c.is_ascii_whitespace() || matches!(c, b'[' | b'(' | b'{' | b'"' | b'\'' | b'=' | b'|') {
+            table[b] |= OPENS | CLOSES;
+        }
+        if matches!(c, b']' | b')' | b'}' | b':' | b',' | b'!') {
+            table[b] |= CLOSES;
+        }
+        let mut w = 0;
+        while w < WORDS.len() {
+            if WORDS[w].0.as_bytes()[0] == c.to_ascii_lowercase() {
+                table[b] |= BEGINS;
+            }
+            w += 1;
+        }
+        b += 1;
+    }
+    table
+}
+
 /// The leftmost word that is a level.
 fn of_words(line: &str) -> &'static str {
     let b = line.as_bytes();
-    let opens = |c: u8| c.is_ascii_whitespace() || b"[({\"'=|".contains(&c);
-    let closes = |c: u8| c.is_ascii_whitespace() || b"[](){}:,!\"'=|".contains(&c);
-    let mut start = true;
-    for i in 0..b.len() {
-        if start {
+    let mut before = OPENS;
+    for (i, c) in b.iter().enumerate() {
+        let class = CLASSES[usize::from(*c)];
+        // One look for most bytes: few words begin like a level.
+        if before & OPENS != 0 && class & BEGINS != 0 {
             for (word, level) in WORDS {
                 let end = i + word.len();
                 let is = b
                     .get(i..end)
                     .is_some_and(|w| w.eq_ignore_ascii_case(word.as_bytes()));
-                if is && b.get(end).is_none_or(|c| closes(*c)) {
+                let closes = |c: &u8| CLASSES[usize::from(*c)] & CLOSES != 0;
+                if is && b.get(end).is_none_or(closes) {
                     return level;
                 }
             }
         }
-        start = opens(b[i]);
+        before = class;
     }
     UNKNOWN
 }
@@ -133,8 +191,20 @@ mod tests {
             ("it failed with error", "error"),
             ("info error", "info"),
             ("", "unknown"),
+            ("ERR", "error"),
+            ("x=\"y\" Fatal!", "fatal"),
+            ("warn-ing (Info)", "info"),
+            ("errors critical{", "critical"),
+            (
+                "{\"lvl\":\"info\",\"level\":\"error\",\"Level\":\"warn\"}",
+                "error",
+            ),
+            ("lvl=info severity=warn level=error level=debug", "error"),
         ] {
             assert_eq!(level(line), want, "{line}");
+        }
+        for l in ["info", "unknown", "own word"] {
+            assert_eq!(alone(l), Labels::from_pairs([(DETECTED, l)]));
         }
         assert_eq!(of_number("17"), "error");
         assert_eq!(of_number("x"), "info");

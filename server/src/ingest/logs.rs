@@ -540,6 +540,9 @@ fn metadata(
             Some(v) => level::detect(&["x".to_owned()], |_| Some(v), |_| None, ""),
             None => level::detect(names, |n| labels.get(n), sent, line),
         };
+        if pairs.is_empty() {
+            return Ok(level::alone(&found));
+        }
         pairs.retain(|(n, _)| n != level::DETECTED);
         pairs.push((level::DETECTED.into(), found));
     }

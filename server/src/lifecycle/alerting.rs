@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::plan::{AlertmanagerPlan, Plan};
 use super::run::{DRAIN, bind};
 use super::tasks::Tasks;
-use crate::alerting::{Alertmanager, InForce, Keeper, PostedAlert};
+use crate::alerting::{Alertmanager, InForce, Keeper, PostedAlert, WallClock};
 use crate::api::{Api, alertmanager};
 use crate::http::{Guard, Listener};
 use crate::rules::{Local, Sent};

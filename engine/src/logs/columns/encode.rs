@@ -7,8 +7,8 @@ use hashbrown::{HashMap, HashTable};
 use super::cut::{self, Field, Shape};
 use super::{
     DEPTH_MAX, DICTIONARY_MAX, HOLE, KIND_CONSTANT, KIND_DECIMAL, KIND_DICTIONARY, KIND_HEX,
-    KIND_INTEGER, KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME, SKELETONS_MAX, Span, decode,
-    kinds, pack,
+    KIND_INTEGER, KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME, Page, Pick, SKELETONS_MAX, Span,
+    Unpacker, decode, kinds, pack,
 };
 use crate::chunk::{ints, varint};
 
@@ -38,8 +38,11 @@ pub(in crate::logs) fn encode(
     };
     e.split(&spans, 0);
     let page = pack::pack(&e.tree, &e.payloads, zstd)?;
-    let mut again = Vec::with_capacity(text.len());
-    let same = decode(&page, ends.len(), text.len(), &mut again).is_ok() && again == text;
+    let unpacker = Unpacker::default();
+    let again = decode::open(&page, ends.len(), text.len(), &unpacker)
+        .and_then(|p| Page::new(&p, ends.len(), text.len())?.lines(Pick::All));
+    // C1
+    let same = again.is_ok_and(|l| l.bytes == text && l.ends == ends);
     Ok(same.then_some(page))
 }
 

@@ -6,19 +6,24 @@
 //! Knows nothing of: streams, times, files.
 //!
 //! Invariants
-//! - C1  [`encode`] gives only what [`decode`] turns back into the same bytes; it has tried.
-//! - C2  [`decode`] takes memory in proportion to the stated length of the lines, on any input.
+//! - C1  [`encode`] gives only what [`Page::lines`] turns back into the same bytes; it has tried.
+//! - C2  Reading takes memory in proportion to the stated length of the lines, on any input.
 
 mod cut;
 mod decode;
 mod encode;
+mod glance;
 mod kinds;
 mod pack;
 mod search;
+mod tree;
 
-pub(super) use decode::decode;
+pub(super) use decode::{Pick, Values, open};
 pub(super) use encode::encode;
-pub(super) use search::search;
+pub(super) use glance::Look;
+pub(super) use pack::{Packed, Unpacker};
+
+pub(super) use tree::Page;
 
 /// Kinds of columns.
 const KIND_PLAIN: u8 = 0;
@@ -32,7 +37,7 @@ const KIND_TIME: u8 = 7;
 const KIND_SPLIT: u8 = 8;
 
 /// Marks a hole in a skeleton; a line that holds it is not cut.
-const HOLE: u8 = 0x01;
+pub(super) const HOLE: u8 = 0x01;
 /// Skeletons of one split; later ones are stored whole.
 const SKELETONS_MAX: usize = 4096;
 /// A dictionary has at most this many values.

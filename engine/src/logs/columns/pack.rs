@@ -1,7 +1,6 @@
 //! Payloads of columns to bytes and back: large ones in frames of their own, small ones together.
 
-use std::borrow::Cow;
-use std::io::Read;
+use std::cell::{OnceCell, RefCell};
 
 use crate::chunk::ChunkError;
 use crate::chunk::varint::{self, Reader};
@@ -52,63 +51,105 @@ pub(super) fn pack(
     Ok(head)
 }
 
-/// What [`pack`] packed; payloads are unpacked when they are asked for.
-pub(super) struct Packed<'a> {
+/// Unpacks frames; kept from page to page, because making one costs more than a small frame.
+pub(in crate::logs) struct Unpacker(RefCell<Option<zstd::bulk::Decompressor<'static>>>);
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unpacker")
+    }
+}
+
+impl Default for Unpacker {
+    fn default() -> Self {
+        Self(RefCell::new(zstd::bulk::Decompressor::new().ok()))
+    }
+}
+
+impl Unpacker {
+    /// The content of a frame, at most `len` bytes.
+    pub(in crate::logs) fn unframe(
+        &self,
+        packed: &[u8],
+        len: usize,
+    ) -> Result<Vec<u8>, ChunkError> {
+        let mut out = Vec::with_capacity(len);
+        let mut zstd = self.0.borrow_mut();
+        let zstd = zstd.as_mut().ok_or(ChunkError("no room to unpack"))?;
+        zstd.decompress_to_buffer(packed, &mut out)
+            .map_err(|_| ChunkError("a frame cannot be unpacked"))?;
+        Ok(out)
+    }
+}
+
+impl Unpacker {
+    /// The content of a frame that states its size, as ours do, up to `max` bytes.
+    pub(in crate::logs) fn unframe_sized(
+        &self,
+        packed: &[u8],
+        max: usize,
+    ) -> Result<Vec<u8>, ChunkError> {
+        let len = zstd::zstd_safe::get_frame_content_size(packed)
+            .ok()
+            .flatten();
+        let len = len.and_then(|l| usize::try_from(l).ok());
+        match len.filter(|l| *l <= max) {
+            Some(len) => self.unframe(packed, len),
+            None => Err(ChunkError("a frame cannot be unpacked")),
+        }
+    }
+}
+
+/// What [`pack`] packed; payloads are unpacked when they are asked for, and once.
+pub(in crate::logs) struct Packed<'a> {
     pub(super) tree: Vec<u8>,
     pool: Vec<u8>,
     /// In the order of use.
     payloads: Vec<Payload<'a>>,
+    unpacker: &'a Unpacker,
 }
 
 enum Payload<'a> {
     Stored(&'a [u8]),
-    Frame { packed: &'a [u8], len: usize },
-    Pooled { from: usize, to: usize },
+    Frame {
+        packed: &'a [u8],
+        len: usize,
+        bytes: OnceCell<Vec<u8>>,
+    },
+    Pooled {
+        from: usize,
+        to: usize,
+    },
 }
 
 impl Packed<'_> {
     /// The bytes of payload `i`.
-    pub(super) fn payload(&self, i: usize) -> Result<Cow<'_, [u8]>, ChunkError> {
+    pub(super) fn payload(&self, i: usize) -> Result<&[u8], ChunkError> {
+        let missing = ChunkError("a payload is missing");
         match self.payloads.get(i) {
-            None => Err(ChunkError("a payload is missing")),
-            Some(Payload::Stored(b)) => Ok(Cow::Borrowed(b)),
-            Some(Payload::Pooled { from, to }) => self
-                .pool
-                .get(*from..*to)
-                .map(Cow::Borrowed)
-                .ok_or(ChunkError("a payload is missing")),
-            Some(Payload::Frame { packed, len }) => {
-                let out = unframe(packed, *len)?;
-                if out.len() == *len {
-                    Ok(Cow::Owned(out))
-                } else {
-                    Err(ChunkError("a payload has the wrong length"))
+            None => Err(missing),
+            Some(Payload::Stored(b)) => Ok(b),
+            Some(Payload::Pooled { from, to }) => self.pool.get(*from..*to).ok_or(missing),
+            Some(Payload::Frame { packed, len, bytes }) => {
+                if let Some(b) = bytes.get() {
+                    return Ok(b);
                 }
+                let unpacked = self.unpacker.unframe(packed, *len)?;
+                if unpacked.len() != *len {
+                    return Err(ChunkError("a payload has the wrong length"));
+                }
+                Ok(bytes.get_or_init(|| unpacked))
             }
         }
     }
 }
 
-fn unframe(packed: &[u8], len: usize) -> Result<Vec<u8>, ChunkError> {
-    let mut out = Vec::with_capacity(len);
-    zstd::bulk::Decompressor::new()
-        .and_then(|mut z| z.decompress_to_buffer(packed, &mut out))
-        .map_err(|_| ChunkError("a frame cannot be unpacked"))?;
-    Ok(out)
-}
-
-fn unframe_unknown(packed: &[u8], max: usize) -> Result<Vec<u8>, ChunkError> {
-    let mut out = Vec::new();
-    let read = zstd::stream::read::Decoder::new(packed)
-        .and_then(|d| d.take(max as u64 + 1).read_to_end(&mut out));
-    if read.is_err() || out.len() > max {
-        return Err(ChunkError("a frame cannot be unpacked"));
-    }
-    Ok(out)
-}
-
 /// Reads what lies where; nothing larger than `max` bytes is made, now or later.
-pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed<'_>, ChunkError> {
+pub(super) fn unpack<'a>(
+    bytes: &'a [u8],
+    max: usize,
+    unpacker: &'a Unpacker,
+) -> Result<Packed<'a>, ChunkError> {
     let mut r = Reader::new(bytes);
     let n = r.index(r.rest.len() + 1)?;
     let mut entries = Vec::with_capacity(n);
@@ -132,10 +173,10 @@ pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed<'_>, ChunkError>
         return Err(ChunkError("payloads are too large"));
     }
     let n = r.index(r.rest.len() + 1)?;
-    let tree = unframe_unknown(r.bytes(n)?, max)?;
+    let tree = unpacker.unframe_sized(r.bytes(n)?, max)?;
     let pool = if entries.iter().any(|e| e.0 == POOL && e.1 > 0) {
         let n = r.index(r.rest.len() + 1)?;
-        unframe(r.bytes(n)?, pool_bytes)?
+        unpacker.unframe(r.bytes(n)?, pool_bytes)?
     } else {
         Vec::new()
     };
@@ -147,6 +188,7 @@ pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed<'_>, ChunkError>
             FRAME => Payload::Frame {
                 packed: r.bytes(stored)?,
                 len: raw,
+                bytes: OnceCell::new(),
             },
             _ => {
                 at += raw;
@@ -161,5 +203,6 @@ pub(super) fn unpack(bytes: &[u8], max: usize) -> Result<Packed<'_>, ChunkError>
         tree,
         pool,
         payloads,
+        unpacker,
     })
 }

@@ -1,230 +1,408 @@
-//! Which lines hold a substring, without putting the lines together.
+//! Which lines hold a needle, without putting the lines together.
 //!
-//! A substring of a line lies in a piece of its skeleton, in one of its values, or across a border
-//! of the two. Pieces and dictionaries are searched once for all lines that share them; number
-//! columns are passed over when the substring has bytes that no number has; the borders are ruled
-//! out by what the pieces end and begin with. What is left undecided is put together and searched,
-//! so the answer is exact.
+//! A needle in a line lies in a piece of its skeleton, in one of its values, or across borders of
+//! the two. Pieces and dictionaries are searched once for all lines that share them, and number
+//! columns are passed over when the needle has bytes that no number has. What may lie across borders
+//! becomes conditions on single values ("ends with", "is", "begins with"), found once for each
+//! skeleton. So the answer is exact, and only columns that can matter are unpacked.
 
-use memchr::memmem::Finder;
+use std::collections::BTreeMap;
 
-use super::decode::{Decoder, NESTING_MAX, Skeletons, Values, open};
-use super::{
-    DICTIONARY_MAX, KIND_CONSTANT, KIND_DECIMAL, KIND_DICTIONARY, KIND_HEX, KIND_INTEGER,
-    KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME,
-};
+use super::decode::{Pick, Values};
+use super::tree::{Column, Page, Split, Walk};
 use crate::chunk::ChunkError;
-use crate::chunk::ints;
-use crate::chunk::varint::Reader;
+use crate::logs::needle::Needle;
 
 /// For each value whether it holds the needle; `None` when none does.
 type Hits = Option<Vec<bool>>;
 
-/// Lines of a page that hold the needle, which is not empty; `None` when none does.
-///
-/// # Errors
-/// When the page is damaged.
-pub(in crate::logs) fn search(
-    page: &[u8],
-    n: usize,
-    bytes: usize,
-    needle: &Finder<'_>,
-) -> Result<Hits, ChunkError> {
-    let packed = open(page, n, bytes)?;
-    let mut s = Searcher {
-        at: Decoder::new(&packed, bytes),
-        needle,
-    };
-    s.column(n, 0)
+/// Ways across the borders of one skeleton; with more, its rows are put together instead.
+const WAYS_MAX: usize = 128;
+
+/// What a value must be for a needle that reaches into it: numbers of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Demand {
+    /// The value ends with the first bytes of the needle, this many.
+    Ends(usize),
+    /// The value is this part of the needle.
+    Is(usize, usize),
+    /// The value begins with the rest of the needle from here.
+    Begins(usize),
 }
 
-struct Searcher<'a, 'n> {
-    at: Decoder<'a>,
-    needle: &'n Finder<'n>,
+impl Demand {
+    fn met(self, needle: &Needle, value: &[u8]) -> bool {
+        match self {
+            Self::Ends(n) => {
+                let from = value.len().checked_sub(n);
+                from.is_some_and(|f| needle.holds_at(0, &value[f..]))
+            }
+            Self::Is(from, to) => value.len() == to - from && needle.holds_at(from, value),
+            Self::Begins(from) => {
+                let head = value.get(..needle.len() - from);
+                head.is_some_and(|h| needle.holds_at(from, h))
+            }
+        }
+    }
+
+    /// Part of the needle that lies in the value.
+    fn part(self, needle: &Needle) -> std::ops::Range<usize> {
+        match self {
+            Self::Ends(n) => 0..n,
+            Self::Is(from, to) => from..to,
+            Self::Begins(from) => from..needle.len(),
+        }
+    }
 }
 
-impl Searcher<'_, '_> {
-    fn holds(&self, bytes: &[u8]) -> bool {
-        self.needle.find(bytes).is_some()
+/// Demands on holes, all of which must be met.
+type Way = Vec<(usize, Demand)>;
+
+/// A way whose demands were put to their columns: hole and number of the answer.
+type Answered = Vec<(usize, usize)>;
+
+impl<'p> Page<'p> {
+    /// For each line whether it holds the needle; `None` when none does.
+    ///
+    /// # Errors
+    /// When the page is damaged.
+    pub(in crate::logs) fn search(&self, needle: &Needle) -> Result<Hits, ChunkError> {
+        self.search_column(&self.root, self.rows, needle)
     }
 
-    /// Whether values made of bytes that `alphabet` accepts can hold the needle.
-    fn possible(&self, alphabet: impl Fn(u8) -> bool) -> bool {
-        self.needle.needle().iter().all(|b| alphabet(*b))
-    }
-
-    fn column(&mut self, n: usize, nesting: u32) -> Result<Hits, ChunkError> {
-        let start = self.at;
-        let kind = self.at.tree.u8()?;
-        let digit = |b: u8| b.is_ascii_digit();
-        match kind {
-            KIND_CONSTANT => {
-                let value = self.at.tree.block()?;
-                Ok(self.holds(value).then(|| vec![true; n]))
+    fn search_column(
+        &self,
+        column: &Column<'p>,
+        n: usize,
+        needle: &Needle,
+    ) -> Result<Hits, ChunkError> {
+        match column {
+            Column::Constant(value) => Ok(needle.find(value).map(|_| vec![true; n])),
+            Column::Dictionary { values, payload } => {
+                self.by_code(values, *payload, n, |v| needle.find(v).is_some())
             }
-            KIND_DICTIONARY => {
-                let count = self.at.tree.index(DICTIONARY_MAX + 1)?;
-                let mut hits = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let value = self.at.tree.block()?;
-                    hits.push(self.holds(value));
-                }
-                if !hits.contains(&true) {
-                    self.at.skip_payload();
-                    return Ok(None);
-                }
-                let payload = self.at.payload()?;
-                let numbers = Reader::new(&payload).bytes(n)?.iter();
-                let hit = |i: &u8| hits.get(usize::from(*i)).copied().unwrap_or(false);
-                Ok(Some(numbers.map(hit).collect()))
+            Column::Plain { payload } => {
+                let (ends, bytes) = self.plain(*payload, n)?;
+                Ok(needle.find_in(bytes, &ends))
             }
-            KIND_PLAIN => {
-                let payload = self.at.payload()?;
-                let mut r = Reader::new(&payload);
-                let mut lengths = Vec::with_capacity(n);
-                ints::decode(&mut r, n, &mut lengths)?;
-                let mut ends = Vec::with_capacity(n);
-                let mut end = 0u64;
-                for len in lengths {
-                    end = end.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-                    ends.push(u32::try_from(end).map_err(|_| ChunkError("length out of range"))?);
-                }
-                if end > r.rest.len() as u64 {
-                    return Err(ChunkError("ends early"));
-                }
-                Ok(self.in_values(r.rest, &ends))
+            Column::Split(s) => self.search_split(s, n, needle),
+            other if !possible(other, needle, &(0..needle.len())) => Ok(None),
+            Column::Hex { digits, .. } if *digits < needle.len() => Ok(None),
+            other => {
+                let values = self.values(other, n, Pick::All)?;
+                Ok(needle.find_in(&values.bytes, &values.ends))
             }
-            KIND_INTEGER if !self.possible(|b| digit(b) || b == b'-') => {
-                self.at.skip_payload();
-                Ok(None)
-            }
-            KIND_PADDED if !self.possible(digit) => {
-                self.at.tree.varint()?;
-                self.at.skip_payload();
-                Ok(None)
-            }
-            KIND_DECIMAL if !self.possible(|b| digit(b) || b == b'.' || b == b'-') => {
-                self.at.skip_payload();
-                Ok(None)
-            }
-            KIND_HEX => {
-                let digits = self.at.tree.varint()?;
-                let hex = |b: u8| digit(b) || (b'a'..=b'f').contains(&b);
-                if self.needle.needle().len() as u64 > digits || !self.possible(hex) {
-                    self.at.skip_payload();
-                    return Ok(None);
-                }
-                self.whole(start, n, nesting)
-            }
-            KIND_TIME => {
-                self.at.tree.varint()?;
-                let between = self.at.tree.u8()?;
-                let suffix = self.at.tree.block()?;
-                let known =
-                    |b: u8| digit(b) || b"-:.".contains(&b) || b == between || suffix.contains(&b);
-                if !self.possible(known) {
-                    self.at.skip_payload();
-                    return Ok(None);
-                }
-                self.whole(start, n, nesting)
-            }
-            KIND_SPLIT if nesting < NESTING_MAX => self.split(start, n, nesting),
-            _ => self.whole(start, n, nesting),
         }
     }
 
-    /// Puts the values of the column at `start` together and searches them.
-    fn whole(&mut self, start: Decoder<'_>, n: usize, nesting: u32) -> Result<Hits, ChunkError> {
-        let mut d = start;
-        let values: Values = d.column(n, nesting)?;
-        // Where the tree goes on: the same column, walked by the searcher's own copy.
-        self.at.follow(&d);
-        Ok(self.in_values(&values.bytes, &values.ends))
-    }
-
-    /// Searches values that lie back to back.
-    fn in_values(&self, bytes: &[u8], ends: &[u32]) -> Hits {
-        let mut hits: Hits = None;
-        let (mut at, mut i) = (0usize, 0usize);
-        let len = self.needle.needle().len();
-        while let Some(found) = bytes.get(at..).and_then(|rest| self.needle.find(rest)) {
-            let found = at + found;
-            i += ends[i..].partition_point(|e| *e as usize <= found);
-            let Some(end) = ends.get(i).map(|e| *e as usize) else {
-                break;
-            };
-            if found + len > end {
-                // Across two values: not a hit. The next one may begin one byte later.
-                at = found + 1;
-                continue;
-            }
-            hits.get_or_insert_with(|| vec![false; ends.len()])[i] = true;
-            at = end;
-        }
-        hits
-    }
-
-    fn split(&mut self, start: Decoder<'_>, n: usize, nesting: u32) -> Result<Hits, ChunkError> {
-        let s: Skeletons<'_> = self.at.skeletons(n)?;
-        let mut columns: Vec<(Hits, usize)> = Vec::with_capacity(s.sizes.len());
-        for size in &s.sizes {
-            // A column without values has no place in a tree, so this one is damaged.
-            columns.push((self.column(*size, nesting + 1)?, 0));
-        }
-        let needle = self.needle.needle();
-        let verdicts: Vec<(bool, bool)> = s
-            .list
-            .iter()
-            .map(|(pieces, _)| {
-                let inside = pieces.iter().any(|p| self.holds(p));
-                (inside, !inside && may_cross(pieces, needle))
-            })
-            .collect();
-        let in_columns = columns.iter().any(|c| c.0.is_some());
-        let in_pieces = verdicts.iter().any(|v| v.0);
-        let across = verdicts.iter().any(|v| v.1);
-        if !in_columns && !in_pieces && !across {
+    /// Tests a dictionary once and spreads the answers.
+    fn by_code(
+        &self,
+        values: &[&[u8]],
+        payload: usize,
+        n: usize,
+        test: impl Fn(&[u8]) -> bool,
+    ) -> Result<Hits, ChunkError> {
+        let hits: Vec<bool> = values.iter().map(|v| test(v)).collect();
+        if !hits.contains(&true) {
             return Ok(None);
         }
+        let codes = self.codes(payload, n)?.iter();
+        let hit = |i: &u8| hits.get(usize::from(*i)).copied().unwrap_or(false);
+        Ok(Some(codes.map(hit).collect()))
+    }
+
+    fn search_split(
+        &self,
+        split: &Split<'p>,
+        n: usize,
+        needle: &Needle,
+    ) -> Result<Hits, ChunkError> {
+        let layout = self.layout(split, n)?;
+        let mut inside = Vec::with_capacity(split.columns.len());
+        for (c, size) in split.columns.iter().zip(&layout.sizes) {
+            inside.push(match size {
+                0 => None,
+                n => self.search_column(c, *n, needle)?,
+            });
+        }
+        let mut across = Across {
+            page: self,
+            split,
+            sizes: &layout.sizes,
+            needle,
+            asked: BTreeMap::new(),
+            answers: Vec::new(),
+            values: split.columns.iter().map(|_| None).collect(),
+        };
+        let mut verdicts = Vec::with_capacity(split.skeletons.len());
+        for s in &split.skeletons {
+            verdicts.push(if s.pieces.iter().any(|p| needle.find(p).is_some()) {
+                Verdict::Yes
+            } else {
+                let holes = s.columns.iter().copied().enumerate();
+                let holes: Vec<_> = holes.filter(|(_, c)| inside[*c].is_some()).collect();
+                match across.ways(&s.pieces, &s.columns)? {
+                    None => Verdict::Unknown,
+                    Some(w) if w.is_empty() && holes.is_empty() => Verdict::No,
+                    Some(w) => Verdict::Look(holes, w),
+                }
+            });
+        }
+        if verdicts.iter().all(|v| matches!(v, Verdict::No)) {
+            return Ok(None);
+        }
+        let mut live: Vec<bool> = inside.iter().map(Option::is_some).collect();
+        for (s, v) in split.skeletons.iter().zip(&verdicts) {
+            if let Verdict::Look(_, ways) = v {
+                let holes = ways.iter().flatten().map(|(hole, _)| *hole);
+                holes.for_each(|h| live[s.columns[h]] = true);
+            }
+        }
         let mut hits = vec![false; n];
-        let mut undecided = false;
-        for (hit, x) in hits.iter_mut().zip(&s.rows) {
-            let x = *x as usize;
-            let (inside, may_cross) = verdicts[x];
-            *hit = inside;
-            if in_columns {
-                for c in &s.list[x].1 {
-                    let (column, next) = &mut columns[*c];
-                    if let Some(column) = column {
-                        *hit |= column.get(*next).copied().unwrap_or(false);
-                        *next += 1;
-                    }
+        let mut unknown = Vec::new();
+        let mut walk = Walk::new(split, |c| live[c]);
+        let mut at = Vec::new();
+        for (row, (hit, x)) in hits.iter_mut().zip(&layout.rows).enumerate() {
+            match &verdicts[*x as usize] {
+                Verdict::No => walk.pass(*x),
+                Verdict::Yes => {
+                    walk.pass(*x);
+                    *hit = true;
+                }
+                Verdict::Unknown => {
+                    walk.pass(*x);
+                    unknown.push(row as u32);
+                }
+                Verdict::Look(holes, ways) => {
+                    walk.take(*x, &mut at);
+                    let met = |(hole, a): &(usize, usize)| holds(&across.answers[*a], at[*hole]);
+                    *hit = holes.iter().any(|(hole, c)| holds(&inside[*c], at[*hole]))
+                        || ways.iter().any(|w| w.iter().all(met));
                 }
             }
-            undecided |= may_cross && !*hit;
         }
-        if undecided {
-            let mut d = start;
-            let values = d.column(n, nesting)?;
-            return Ok(self.in_values(&values.bytes, &values.ends));
+        if !unknown.is_empty() {
+            let lines = self.values_of_split(split, n, Pick::These(&unknown))?;
+            for (k, row) in unknown.iter().enumerate() {
+                hits[*row as usize] = needle.find(lines.get(k)).is_some();
+            }
         }
         Ok(hits.contains(&true).then_some(hits))
     }
 }
 
-/// Whether the needle can lie across a border of a piece and a value.
-fn may_cross(pieces: &[&[u8]], needle: &[u8]) -> bool {
-    let n = needle.len();
-    (1..pieces.len()).any(|hole| {
-        let (left, right) = (pieces[hole - 1], pieces[hole]);
-        // At the first hole nothing is before an empty piece, at the last nothing after one.
-        let open_left = hole > 1;
-        let open_right = hole + 1 < pieces.len();
-        (1..n).any(|k| {
-            let (head, tail) = needle.split_at(k);
-            let from_left = left.ends_with(head) || (open_left && head.ends_with(left));
-            let to_right = right.starts_with(tail) || (open_right && tail.starts_with(right));
-            from_left || to_right
-        })
-    })
+fn holds(hits: &Hits, i: u32) -> bool {
+    let hit = |h: &Vec<bool>| h.get(i as usize).copied().unwrap_or(false);
+    hits.as_ref().is_some_and(hit)
+}
+
+enum Verdict {
+    Yes,
+    No,
+    /// Values have to be looked at: holes whose columns hold the needle somewhere, with these
+    /// columns, and ways across.
+    Look(Vec<(usize, usize)>, Vec<Answered>),
+    Unknown,
+}
+
+/// Whether values of a number column can have what stands in this part of the needle.
+fn possible(column: &Column<'_>, needle: &Needle, part: &std::ops::Range<usize>) -> bool {
+    let digit = |b: u8| b.is_ascii_digit();
+    let alphabet: &dyn Fn(u8) -> bool = match column {
+        Column::Integer { .. } => &|b| digit(b) || b == b'-',
+        Column::Padded { .. } => &digit,
+        Column::Decimal { .. } => &|b| digit(b) || b == b'.' || b == b'-',
+        Column::Hex { .. } => &|b| digit(b) || (b'a'..=b'f').contains(&b),
+        Column::Time { layout, .. } => &|b| {
+            digit(b) || b"-:.".contains(&b) || b == layout.between || layout.suffix.contains(&b)
+        },
+        _ => return true,
+    };
+    let sets = needle.sets.get(part.clone()).unwrap_or_default();
+    sets.iter()
+        .all(|s| (0..=u8::MAX).any(|b| s.has(b) && alphabet(b)))
+}
+
+/// Needles across the borders of a split.
+struct Across<'a, 'p> {
+    page: &'a Page<'p>,
+    split: &'a Split<'p>,
+    sizes: &'a [usize],
+    needle: &'a Needle,
+    /// Numbers of answers by column and demand.
+    asked: BTreeMap<(usize, Demand), usize>,
+    /// Values that meet a demand.
+    answers: Vec<Hits>,
+    /// Columns that had to be unpacked.
+    values: Vec<Option<Values>>,
+}
+
+impl Across<'_, '_> {
+    /// The ways in which the needle can lie across borders of a skeleton, without those that no
+    /// value takes; `None` when there are too many.
+    fn ways(
+        &mut self,
+        pieces: &[&[u8]],
+        columns: &[usize],
+    ) -> Result<Option<Vec<Answered>>, ChunkError> {
+        let mut found = Vec::new();
+        let n = self.needle.len();
+        let mut way = Vec::new();
+        for hole in 0..columns.len() {
+            let piece = pieces[hole];
+            for k in 1..n.min(piece.len() + 1) {
+                if self.needle.holds_at(0, &piece[piece.len() - k..]) {
+                    self.enter_hole(pieces, hole, k, &mut way, &mut found);
+                }
+            }
+            for k in 1..n {
+                way.push((hole, Demand::Ends(k)));
+                self.after_hole(pieces, hole, k, &mut way, &mut found);
+                way.clear();
+            }
+            if found.len() > WAYS_MAX {
+                return Ok(None);
+            }
+        }
+        let mut ways = Vec::with_capacity(found.len());
+        for way in found {
+            // What is cheap to see comes first: the next step may unpack a column.
+            if !way
+                .iter()
+                .all(|(hole, d)| self.may_meet(columns[*hole], *d))
+            {
+                continue;
+            }
+            let mut answered = Vec::with_capacity(way.len());
+            for (hole, demand) in &way {
+                match self.answer(columns[*hole], *demand)? {
+                    Some(a) => answered.push((*hole, a)),
+                    None => break,
+                }
+            }
+            if answered.len() == way.len() {
+                ways.push(answered);
+            }
+        }
+        Ok(Some(ways))
+    }
+
+    /// The first `k` bytes of the needle lie before `hole`.
+    fn enter_hole(
+        &self,
+        pieces: &[&[u8]],
+        hole: usize,
+        k: usize,
+        way: &mut Way,
+        found: &mut Vec<Way>,
+    ) {
+        let n = self.needle.len();
+        if hole + 1 >= pieces.len() || found.len() > WAYS_MAX {
+            return;
+        }
+        way.push((hole, Demand::Begins(k)));
+        found.push(way.clone());
+        way.pop();
+        for to in k..n {
+            way.push((hole, Demand::Is(k, to)));
+            self.after_hole(pieces, hole, to, way, found);
+            way.pop();
+        }
+    }
+
+    /// The first `k` bytes of the needle lie before the piece after `hole`.
+    fn after_hole(
+        &self,
+        pieces: &[&[u8]],
+        hole: usize,
+        k: usize,
+        way: &mut Way,
+        found: &mut Vec<Way>,
+    ) {
+        let (n, piece) = (self.needle.len(), pieces[hole + 1]);
+        if piece.len() >= n - k {
+            if self.needle.holds_at(k, &piece[..n - k]) {
+                found.push(way.clone());
+            }
+        } else if self.needle.holds_at(k, piece) {
+            self.enter_hole(pieces, hole + 1, k + piece.len(), way, found);
+        }
+    }
+
+    /// Number of the answer to a demand on a column; `None` when no value meets it.
+    fn answer(&mut self, column: usize, demand: Demand) -> Result<Option<usize>, ChunkError> {
+        let met = |a: usize, answers: &[Hits]| answers[a].is_some().then_some(a);
+        if let Some(a) = self.asked.get(&(column, demand)) {
+            return Ok(met(*a, &self.answers));
+        }
+        let (n, needle) = (self.sizes[column], self.needle);
+        let hits = match &self.split.columns[column] {
+            _ if n == 0 => None,
+            Column::Constant(v) => demand.met(needle, v).then(|| vec![true; n]),
+            Column::Dictionary { values, payload } => {
+                let test = |v: &[u8]| demand.met(needle, v);
+                self.page.by_code(values, *payload, n, test)?
+            }
+            c if !self.fits(c, demand) => None,
+            Column::Integer { payload } => {
+                let mut digits = itoa::Buffer::new();
+                let numbers = self.page.numbers(*payload, n)?.into_iter();
+                let hits = numbers.map(|x| demand.met(needle, digits.format(x).as_bytes()));
+                let hits: Vec<bool> = hits.collect();
+                hits.contains(&true).then_some(hits)
+            }
+            c => {
+                if self.values[column].is_none() {
+                    self.values[column] = Some(self.page.values(c, n, Pick::All)?);
+                }
+                let values = self.values[column].as_ref();
+                let hits: Vec<bool> = values
+                    .map(|v| (0..n).map(|i| demand.met(needle, v.get(i))).collect())
+                    .unwrap_or_default();
+                hits.contains(&true).then_some(hits)
+            }
+        };
+        let a = self.answers.len();
+        self.answers.push(hits);
+        self.asked.insert((column, demand), a);
+        Ok(met(a, &self.answers))
+    }
+
+    /// Whether a value of the column can meet the demand, as far as its kind and dictionary tell.
+    fn may_meet(&self, column: usize, demand: Demand) -> bool {
+        match &self.split.columns[column] {
+            Column::Constant(v) => demand.met(self.needle, v),
+            Column::Dictionary { values, .. } => values.iter().any(|v| demand.met(self.needle, v)),
+            c => self.fits(c, demand),
+        }
+    }
+
+    /// Whether values of this kind can meet the demand at all.
+    fn fits(&self, column: &Column<'_>, demand: Demand) -> bool {
+        let part = demand.part(self.needle);
+        let exact = matches!(demand, Demand::Is(..));
+        let len_fits = |len: usize| part.len() <= len && (!exact || part.len() == len);
+        match column {
+            Column::Hex { digits, .. } if !len_fits(*digits) => false,
+            Column::Padded { width, .. } if !len_fits(*width) => false,
+            Column::Split(s) => s.skeletons.iter().any(|s| {
+                // What a value begins or ends with, when that is not a hole.
+                let (first, last) = (s.pieces.first(), s.pieces.last());
+                let overlap = |piece: &[u8]| piece.len().min(part.len());
+                match (demand, first, last) {
+                    (Demand::Ends(k), _, Some(last)) => {
+                        let o = overlap(last);
+                        self.needle.holds_at(k - o, &last[last.len() - o..])
+                    }
+                    (_, Some(first), _) => {
+                        let o = overlap(first);
+                        self.needle.holds_at(part.start, &first[..o])
+                    }
+                    _ => true,
+                }
+            }),
+            c => possible(c, self.needle, &part),
+        }
+    }
 }

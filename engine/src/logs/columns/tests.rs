@@ -3,6 +3,28 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chunk::ChunkError;
+use crate::logs::ByteSet;
+use crate::logs::needle::Needle;
+
+/// All lines of a page.
+fn decode(page: &[u8], n: usize, bytes: usize) -> Result<Vec<u8>, ChunkError> {
+    let unpacker = Unpacker::default();
+    let packed = open(page, n, bytes, &unpacker)?;
+    Ok(Page::new(&packed, n, bytes)?.lines(Pick::All)?.bytes)
+}
+
+fn encoded(lines: &[Vec<u8>]) -> (Vec<u8>, usize) {
+    let text: Vec<u8> = lines.concat();
+    let mut ends = Vec::new();
+    lines.iter().fold(0, |n, l| {
+        ends.push((n + l.len()) as u32);
+        n + l.len()
+    });
+    let mut zstd = zstd::bulk::Compressor::new(1).expect("a compressor");
+    let page = encode(&text, &ends, &mut zstd).expect("encoded");
+    (page.expect("rebuilt"), text.len())
+}
 
 fn round_trip(lines: &[Vec<u8>]) -> Option<usize> {
     let mut text = Vec::new();
@@ -13,9 +35,10 @@ fn round_trip(lines: &[Vec<u8>]) -> Option<usize> {
     }
     let mut zstd = zstd::bulk::Compressor::new(1).expect("a compressor");
     let page = encode(&text, &ends, &mut zstd).expect("encoded")?;
-    let mut out = Vec::new();
-    decode(&page, lines.len(), text.len(), &mut out).expect("decoded");
-    assert_eq!(out, text);
+    assert_eq!(
+        decode(&page, lines.len(), text.len()).expect("decoded"),
+        text
+    );
     Some(page.len())
 }
 
@@ -95,17 +118,12 @@ proptest! {
         at in any::<prop::sample::Index>(),
         bit in 0..8u8,
     ) {
-        let text: Vec<u8> = lines.concat();
-        let mut ends = Vec::new();
-        lines.iter().fold(0, |n, l| { ends.push((n + l.len()) as u32); n + l.len() });
-        let mut zstd = zstd::bulk::Compressor::new(1).expect("a compressor");
-        let page = encode(&text, &ends, &mut zstd).expect("encoded").expect("pays");
+        let (page, bytes) = encoded(&lines);
         let mut bad = page.clone();
         bad[at.index(page.len())] ^= 1 << bit;
-        let mut out = Vec::new();
-        harmless(decode(&bad, lines.len(), text.len(), &mut out));
-        harmless(decode(&page[..at.index(page.len())], lines.len(), text.len(), &mut out));
-        harmless(decode(&page, lines.len() + 1, text.len(), &mut out));
+        harmless(decode(&bad, lines.len(), bytes));
+        harmless(decode(&page[..at.index(page.len())], lines.len(), bytes));
+        harmless(decode(&page, lines.len() + 1, bytes));
     }
 
     #[test]
@@ -116,28 +134,57 @@ proptest! {
         other in "[a-c\": =0-9]{1,4}",
     ) {
         let text: Vec<u8> = lines.concat();
-        let mut ends = Vec::new();
-        lines.iter().fold(0, |n, l| { ends.push((n + l.len()) as u32); n + l.len() });
-        let mut zstd = zstd::bulk::Compressor::new(1).expect("a compressor");
-        let page = encode(&text, &ends, &mut zstd).expect("encoded").expect("rebuilt");
+        let (page, bytes) = encoded(&lines);
+        let unpacker = Unpacker::default();
+        let packed = open(&page, lines.len(), bytes, &unpacker).expect("opened");
+        let page = Page::new(&packed, lines.len(), bytes).expect("read");
         let mut needles = vec![other.into_bytes()];
         if !text.is_empty() {
             let from = from.index(text.len());
             needles.push(text[from..(from + len).min(text.len())].to_vec());
         }
         for needle in needles {
-            let finder = memchr::memmem::Finder::new(&needle);
-            let want: Vec<bool> = lines.iter().map(|l| finder.find(l).is_some()).collect();
-            let got = search(&page, lines.len(), text.len(), &finder).expect("searched");
-            let got = got.unwrap_or_else(|| vec![false; lines.len()]);
-            prop_assert_eq!(got, want, "{:?}", String::from_utf8_lossy(&needle));
+            let mut runs = vec![needle.iter().map(|b| ByteSet::one(*b)).collect::<Vec<_>>()];
+            // The same with every letter in both cases and every digit any digit.
+            runs.push(needle.iter().map(|b| {
+                let mut s = ByteSet::one(b.to_ascii_lowercase());
+                s.insert(b.to_ascii_uppercase());
+                if b.is_ascii_digit() {
+                    (b'0'..=b'9').for_each(|d| s.insert(d));
+                }
+                s
+            }).collect());
+            for run in runs {
+                let needle = Needle::new(run).expect("not empty");
+                let slow = |l: &Vec<u8>| l.windows(needle.len()).any(|w| needle.holds_at(0, w));
+                let want: Vec<bool> = lines.iter().map(slow).collect();
+                let got = page.search(&needle).expect("searched");
+                let got = got.unwrap_or_else(|| vec![false; lines.len()]);
+                prop_assert_eq!(got, want, "{:?}", needle);
+            }
+        }
+    }
+
+    #[test]
+    fn chosen_lines_are_those_of_all(
+        lines in prop::collection::vec(line(), 1..80),
+        seed in any::<u64>(),
+    ) {
+        let (page, bytes) = encoded(&lines);
+        let unpacker = Unpacker::default();
+        let packed = open(&page, lines.len(), bytes, &unpacker).expect("opened");
+        let page = Page::new(&packed, lines.len(), bytes).expect("read");
+        let chosen: Vec<u32> = (0..lines.len() as u32).filter(|i| seed >> (i % 61) & 1 == 1).collect();
+        let some = page.lines(Pick::These(&chosen)).expect("lines");
+        prop_assert_eq!(some.ends.len(), chosen.len());
+        for (k, i) in chosen.iter().enumerate() {
+            prop_assert_eq!(some.get(k), &lines[*i as usize]);
         }
     }
 
     #[test]
     fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut out = Vec::new();
-        harmless(decode(&bytes, 10, 1000, &mut out));
+        harmless(decode(&bytes, 10, 1000));
     }
 }
 
@@ -162,7 +209,7 @@ fn typical_lines_become_small() {
 }
 
 /// Damage may go unnoticed here (pages have checksums), but it must end, without a panic.
-fn harmless(result: Result<(), crate::chunk::ChunkError>) {
+fn harmless(result: Result<Vec<u8>, ChunkError>) {
     if let Err(e) = result {
         assert!(!e.0.is_empty());
     }

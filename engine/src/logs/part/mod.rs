@@ -7,7 +7,7 @@ mod footer;
 mod reader;
 mod writer;
 
-pub(super) use reader::{Found, Part, PartError, Rows};
+pub(super) use reader::{Part, PartError, Rows, StoredText};
 pub(super) use writer::PartWriter;
 
 pub(super) const PART_VERSION: u16 = 1;

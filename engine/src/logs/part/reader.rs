@@ -9,13 +9,11 @@ use super::{
     CODEC_COLUMNS, CODEC_WHOLE, END_MAGIC, MAGIC, PAGE_BYTES_MAX, PART_HEADER_BYTES,
     PART_TRAILER_BYTES, PART_VERSION,
 };
-use memchr::memmem;
-
 use crate::chunk::ChunkError;
 use crate::chunk::ints;
 use crate::chunk::varint::Reader;
 use crate::io::{File, Fs, OpenMode, crc32, read_full};
-use crate::logs::columns;
+use crate::logs::columns::{self, Packed, Page, Pick, Unpacker, Values};
 use crate::logs::record::get_labels;
 use crate::model::Labels;
 
@@ -74,17 +72,38 @@ pub(in crate::logs) struct Rows {
     /// Set of each row, 0 = none; empty without metadata.
     pub(in crate::logs) sets: Vec<i64>,
     pub(in crate::logs) distinct: Vec<Labels>,
-    /// Stored text page, once it was read.
-    page: Vec<u8>,
     raw: Vec<u8>,
     ints: Vec<i64>,
+    unpacker: Unpacker,
 }
 
-/// Lines of a group that hold a substring.
-pub(in crate::logs) enum Found {
-    Nowhere,
-    /// For each row.
-    In(Vec<bool>),
+/// Stored lines of a group.
+pub(in crate::logs) enum StoredText<'p> {
+    /// All of them back to back.
+    Whole(Vec<u8>),
+    /// See `columns`.
+    Columns {
+        packed: Packed<'p>,
+        rows: usize,
+        bytes: usize,
+    },
+}
+
+impl StoredText<'_> {
+    /// Puts lines together; those of [`StoredText::Whole`] come without their ends, and all.
+    fn lines(self, pick: Pick<'_>) -> Result<Values, PartError> {
+        match self {
+            Self::Whole(bytes) => Ok(Values {
+                bytes,
+                ends: Vec::new(),
+            }),
+            Self::Columns {
+                packed,
+                rows,
+                bytes,
+            } => Ok(Page::new(&packed, rows, bytes)?.lines(pick)?),
+        }
+    }
 }
 
 impl Rows {
@@ -172,58 +191,51 @@ impl Part {
     ) -> Result<(), PartError> {
         self.read_columns(group, sets, rows)?;
         if text {
-            self.rebuild(group, rows)?;
-        }
-        Ok(())
-    }
-
-    /// The stored text page of a group, read once.
-    fn load_text(&self, group: usize, rows: &mut Rows) -> Result<(), PartError> {
-        if rows.page.is_empty() {
-            let mut page = std::mem::take(&mut rows.page);
-            self.page(&self.footer.groups[group], TEXT, &mut page)?;
-            rows.page = page;
-        }
-        Ok(())
-    }
-
-    /// Puts the lines of a group together; its columns must have been read.
-    pub(in crate::logs) fn rebuild(&self, group: usize, rows: &mut Rows) -> Result<(), PartError> {
-        self.load_text(group, rows)?;
-        let n = rows.times.len();
-        let end = rows.ends.last().map_or(0, |e| *e as usize);
-        let unpacked = match rows.page.split_first() {
-            Some((&CODEC_WHOLE, page)) => {
-                rows.text.reserve(end);
-                zstd::bulk::Decompressor::new()
-                    .and_then(|mut z| z.decompress_to_buffer(page, &mut rows.text))
-                    .is_ok()
+            let mut page = std::mem::take(&mut rows.raw);
+            self.text_page(group, &mut page)?;
+            let unpacker = Unpacker::default();
+            let lines = self.open_text(group, &page, &unpacker)?.lines(Pick::All)?;
+            rows.text = lines.bytes;
+            if rows.text.len() as u64 != self.footer.groups[group].text {
+                return damaged("lines cannot be unpacked");
             }
-            Some((&CODEC_COLUMNS, page)) => columns::decode(page, n, end, &mut rows.text).is_ok(),
-            _ => false,
-        };
-        if !unpacked || rows.text.len() != end {
-            return damaged("lines cannot be unpacked");
+            rows.raw = page;
         }
         Ok(())
     }
 
-    /// Which lines of a group hold a substring, without putting them together. Its columns must
-    /// have been read. `None` when the group cannot tell.
-    pub(in crate::logs) fn search(
+    /// The stored lines of a group.
+    pub(in crate::logs) fn text_page(
         &self,
         group: usize,
-        needle: &memmem::Finder<'_>,
-        rows: &mut Rows,
-    ) -> Result<Option<Found>, PartError> {
-        self.load_text(group, rows)?;
-        let end = rows.ends.last().map_or(0, |e| *e as usize);
-        match rows.page.split_first() {
-            Some((&CODEC_COLUMNS, page)) => {
-                let hits = columns::search(page, rows.times.len(), end, needle)?;
-                Ok(Some(hits.map_or(Found::Nowhere, Found::In)))
+        into: &mut Vec<u8>,
+    ) -> Result<(), PartError> {
+        self.page(&self.footer.groups[group], TEXT, into)
+    }
+
+    /// Makes the stored lines of a group readable.
+    pub(in crate::logs) fn open_text<'p>(
+        &self,
+        group: usize,
+        page: &'p [u8],
+        unpacker: &'p Unpacker,
+    ) -> Result<StoredText<'p>, PartError> {
+        let g = &self.footer.groups[group];
+        let bytes = usize::try_from(g.text).map_err(io::Error::other)?;
+        match page.split_first() {
+            Some((&CODEC_WHOLE, page)) => {
+                let text = unpacker.unframe(page, bytes)?;
+                if text.len() != bytes {
+                    return damaged("lines cannot be unpacked");
+                }
+                Ok(StoredText::Whole(text))
             }
-            _ => Ok(None),
+            Some((&CODEC_COLUMNS, page)) => Ok(StoredText::Columns {
+                packed: columns::open(page, g.rows(), bytes, unpacker)?,
+                rows: g.rows(),
+                bytes,
+            }),
+            _ => damaged("lines cannot be unpacked"),
         }
     }
 
@@ -236,7 +248,6 @@ impl Part {
         rows.text.clear();
         rows.sets.clear();
         rows.distinct.clear();
-        rows.page.clear();
         self.page(g, TIMES, &mut raw)?;
         let mut r = Reader::new(&raw);
         for run in &g.runs {
@@ -261,7 +272,7 @@ impl Part {
         }
         if sets && g.page_bytes[SETS] > 0 {
             self.page(g, SETS, &mut raw)?;
-            let plain = unpack(&raw, PAGE_BYTES_MAX)?;
+            let plain = rows.unpacker.unframe_sized(&raw, PAGE_BYTES_MAX)?;
             let mut r = Reader::new(&plain);
             for _ in 0..r.index(plain.len() + 1)? {
                 rows.distinct.push(get_labels(&mut r)?);

@@ -171,9 +171,14 @@ pub(super) fn define_pair(idx: &mut Index, id: u32, n: &str, v: &str) -> Result<
     }
 }
 
+/// Ids of series and of groups that damage may have taken from between two records: a real id is
+/// close to the ones before it, and tables have a place for every id (1 GiB at most for these).
+const LOST_SERIES_MAX: usize = 1 << 24;
+const LOST_GROUPS_MAX: usize = 1 << 16;
+
 fn replay_series(idx: &mut Index, r: &mut Reader<'_>) -> Result<u32, ChunkError> {
-    let sid = r.index(1 << 31)? as u32;
-    let group = r.index(1 << 31)? as u32;
+    let sid = r.index(idx.table.len() + LOST_SERIES_MAX)? as u32;
+    let group = r.index(idx.groups.len() + LOST_GROUPS_MAX)? as u32;
     let slot = r.index(1 << 16)? as u16;
     let n = r.index(1 << 16)?;
     let mut ids = Vec::with_capacity(n);
@@ -235,6 +240,23 @@ pub(super) fn sparse_from(side: &mut super::Side, sid: u32, t: i64, v: f64) {
 mod tests {
     use super::*;
     use crate::chunk::varint;
+
+    /// A record with a large id once made tables of gigabytes.
+    #[test]
+    fn ids_far_from_all_others_are_refused() {
+        let head = Head::new(0);
+        for (sid, group, good) in [
+            (7, 0, true),
+            (1 << 30, 0, false),
+            (8, 1 << 30, false),
+            (100_000, 1000, true),
+        ] {
+            let mut series = Vec::new();
+            super::super::append::put_series(&mut series, sid, group, 0, &[]);
+            let taken = head.replay(record::KIND_SERIES, &series, 0);
+            assert_eq!(taken.is_ok(), good, "{sid} {group}");
+        }
+    }
 
     /// A damaged record once made label sets that nothing else could read.
     #[test]

@@ -1,6 +1,7 @@
 //! `PushRequest` in protobuf (after snappy or gzip).
 
 use super::{Pairs, PushDecodeError, PushEntry, PushStream, parse_labels};
+use crate::model::lossy_text;
 use crate::wire::proto::{Reader, Value};
 
 /// Decodes a push request.
@@ -38,7 +39,7 @@ fn entry(message: &[u8]) -> Result<PushEntry<'_>, PushDecodeError> {
         match field {
             1 => out.time = time(v.bytes(1)?)?,
             // Senders of the family do not check that lines are UTF-8.
-            2 => out.line = String::from_utf8_lossy(v.bytes(2)?),
+            2 => out.line = lossy_text(v.bytes(2)?),
             3 => pair(v, &mut out.metadata)?,
             _ => {}
         }
@@ -51,8 +52,8 @@ fn pair<'a>(v: Value<'a>, out: &mut Pairs<'a>) -> Result<(), PushDecodeError> {
     let mut r = Reader::new(v.bytes(3)?);
     while let Some((field, v)) = r.field()? {
         match field {
-            1 => name = String::from_utf8_lossy(v.bytes(1)?),
-            2 => value = String::from_utf8_lossy(v.bytes(2)?),
+            1 => name = lossy_text(v.bytes(1)?),
+            2 => value = lossy_text(v.bytes(2)?),
             _ => {}
         }
     }

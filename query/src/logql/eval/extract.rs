@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use engine::logs::{EntryBatch, LineTest, WantedLines};
+use engine::logs::{EntryBatch, Glance, LineTest, WantedLines};
 use engine::model::Labels;
 use hashbrown::HashMap;
 
 use super::{QueryError, pipeline_error};
 use crate::logql::ast::{Grouping, RangeAggregation, RangeOp, Stage};
 use crate::logql::stages::unwrap::Unwrapper;
-use crate::logql::stages::{Category, Entry, Hints, LabelSet, Pipeline, Surroundings};
+use crate::logql::stages::{
+    Category, Entry, Hints, LabelSet, Pipeline, PipelineGlance, Surroundings,
+};
 
 /// Which labels a sample's series has.
 enum Keep {
@@ -27,6 +29,7 @@ pub(super) struct Extractor {
     unwrap: Option<Unwrapper>,
     keep: Keep,
     hints: Hints,
+    glance: Option<PipelineGlance>,
     bytes: bool,
 }
 
@@ -55,7 +58,8 @@ impl Extractor {
         r: &RangeAggregation,
         outer: Option<&Option<Grouping>>,
     ) -> Result<Self, QueryError> {
-        let pipeline = Pipeline::compile(&needed(r))?;
+        let stages = needed(r);
+        let pipeline = Pipeline::compile(&stages)?;
         let unwrap = r.unwrap.as_ref().map(Unwrapper::new).transpose()?;
         let everything = Grouping {
             labels: Vec::new(),
@@ -92,17 +96,28 @@ impl Extractor {
         } else {
             Keep::By(groups)
         };
+        let bytes = matches!(r.op, RangeOp::BytesOverTime | RangeOp::BytesRate);
+        let glance = match bytes {
+            true => None,
+            false => PipelineGlance::new(&stages, &hints)?,
+        };
         Ok(Self {
             pipeline,
             unwrap,
             keep,
             hints,
-            bytes: matches!(r.op, RangeOp::BytesOverTime | RangeOp::BytesRate),
+            glance,
+            bytes,
         })
     }
 
     pub(super) fn test(&self) -> Option<LineTest> {
         self.pipeline.test()
+    }
+
+    /// What of the lines is looked at, if not everything.
+    pub(super) fn glance(&self) -> Option<&dyn Glance> {
+        self.glance.as_ref().map(|g| g as &dyn Glance)
     }
 
     fn is_direct(&self) -> bool {
@@ -128,8 +143,6 @@ impl Extractor {
 pub(super) struct SeriesTable {
     by_key: HashMap<Vec<u8>, u32, foldhash::fast::RandomState>,
     pub(super) labels: Vec<Labels>,
-    /// Series of streams whose labels were not touched.
-    plain: Vec<Option<u32>>,
     key: Vec<u8>,
     pairs: Vec<(String, String)>,
 }
@@ -139,7 +152,6 @@ impl SeriesTable {
         Self {
             by_key: HashMap::default(),
             labels: Vec::new(),
-            plain: Vec::new(),
             key: Vec::new(),
             pairs: Vec::new(),
         }
@@ -187,87 +199,122 @@ impl SeriesTable {
     }
 }
 
-/// Turns entries into samples; one for each scan.
+/// What became of an entry.
+#[derive(Clone, Copy)]
+enum Fate {
+    Dropped,
+    /// Its series and value.
+    Sample(u32, f64),
+}
+
+/// More fates of one stream are not remembered.
+const FATES_MAX: usize = 1 << 18;
+
+/// Turns entries into samples. Entries of one stream that share metadata and line share their fate.
 pub(super) struct Sampler<'x> {
     extractor: &'x Extractor,
     around: &'x Surroundings,
+    /// Fates by line and metadata; valid when the number is that of the stretch.
+    fates: Vec<(u64, Fate)>,
+    /// Stretches of entries of one stream in one batch.
+    stretch: u64,
 }
 
 impl<'x> Sampler<'x> {
     pub(super) fn new(extractor: &'x Extractor, around: &'x Surroundings) -> Self {
-        Self { extractor, around }
+        Self {
+            extractor,
+            around,
+            fates: Vec::new(),
+            stretch: 0,
+        }
     }
 
-    /// Hands out series and value of each entry of the batch for which `wanted` holds.
-    pub(super) fn batch<'b>(
+    /// Hands out series, place and value of each entry of the batch whose time has a place.
+    pub(super) fn batch<'l, P: Copy>(
         &mut self,
-        batch: &'b EntryBatch,
-        stream_labels: &dyn Fn(usize) -> Labels,
+        batch: &EntryBatch,
+        stream_labels: impl Fn(usize) -> &'l Labels,
         table: &mut SeriesTable,
-        entry: &mut Entry<'b>,
-        wanted: &dyn Fn(i64) -> bool,
-        visit: &mut dyn FnMut(u32, i64, f64) -> Result<(), QueryError>,
+        mut place: impl FnMut(i64) -> Option<P>,
+        mut visit: impl FnMut(u32, P, i64, f64) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let x = self.extractor;
         let direct = x.is_direct();
-        let mut current: Option<(u32, Labels)> = None;
+        let sets = batch.metadata_sets.len().max(1);
+        let mut entry = Entry::new(x.hints.clone());
+        let mut stream = None;
         for i in 0..batch.len() {
             let time = batch.times[i];
-            if !wanted(time) {
-                continue;
+            let Some(at) = place(time) else { continue };
+            if stream != Some(batch.streams[i]) {
+                stream = Some(batch.streams[i]);
+                self.stretch += 1;
             }
-            let stream = batch.streams[i];
-            let metadata = batch.metadata(i);
-            if direct
-                && metadata.is_none()
-                && let Some(Some(series)) = table.plain.get(stream as usize)
-            {
-                let v = if x.bytes {
-                    batch.line_len(i) as f64
-                } else {
-                    1.0
-                };
-                visit(*series, time, v)?;
-                continue;
-            }
-            if current.as_ref().is_none_or(|(s, _)| *s != stream) {
-                current = Some((stream, stream_labels(stream as usize)));
-            }
-            let Some((_, labels)) = &current else {
-                continue;
+            let line = if direct {
+                Some(0)
+            } else {
+                batch.shared_line(i)
             };
-            let line = if direct { &b""[..] } else { batch.line(i) };
-            entry.take(time, line, labels, metadata);
-            if !x.pipeline.apply(entry, self.around) {
-                continue;
-            }
-            let value = match &x.unwrap {
-                Some(u) => match u.value(entry) {
-                    Some(v) => v,
-                    None => continue,
-                },
-                None if !x.bytes => 1.0,
-                None if direct => batch.line_len(i) as f64,
-                None => entry.line_len() as f64,
-            };
-            let series = table.series_of(&x.keep, &entry.labels);
-            if entry.labels.has_error() && !entry.labels.preserves_errors() {
-                return Err(pipeline_error(&table.labels[series as usize]));
-            }
-            if direct && metadata.is_none() {
-                let at = stream as usize;
-                if table.plain.len() <= at {
-                    table.plain.resize(at + 1, None);
+            let set = batch.metadata.get(i).map_or(0, |s| *s as usize);
+            let known = line.map(|l| l as usize * sets + set);
+            let known = known.filter(|k| *k < FATES_MAX);
+            let fate = match known.and_then(|k| self.fates.get(k)) {
+                Some((stretch, fate)) if *stretch == self.stretch => *fate,
+                _ => {
+                    let labels = stream_labels(batch.streams[i] as usize);
+                    let fate = self.fate(batch, i, labels, table, &mut entry)?;
+                    if let Some(k) = known {
+                        if self.fates.len() <= k {
+                            self.fates.resize(k + 1, (0, Fate::Dropped));
+                        }
+                        self.fates[k] = (self.stretch, fate);
+                    }
+                    fate
                 }
-                table.plain[at] = Some(series);
+            };
+            match fate {
+                Fate::Dropped => {}
+                Fate::Sample(series, _) if direct && x.bytes => {
+                    visit(series, at, time, batch.line_len(i) as f64)?;
+                }
+                Fate::Sample(series, value) => visit(series, at, time, value)?,
             }
-            visit(series, time, value)?;
         }
         Ok(())
     }
 
-    /// An entry to work on.
-    pub(super) fn entry<'b>(&self) -> Entry<'b> {
-        Entry::new(self.extractor.hints.clone())
+    /// Runs the pipeline over entry `i`.
+    fn fate<'b>(
+        &self,
+        batch: &'b EntryBatch,
+        i: usize,
+        labels: &Labels,
+        table: &mut SeriesTable,
+        entry: &mut Entry<'b>,
+    ) -> Result<Fate, QueryError> {
+        let x = self.extractor;
+        let line = if x.is_direct() {
+            &b""[..]
+        } else {
+            batch.line(i)
+        };
+        entry.take(batch.times[i], line, labels, batch.metadata(i));
+        if !x.pipeline.apply(entry, self.around) {
+            return Ok(Fate::Dropped);
+        }
+        let value = match &x.unwrap {
+            Some(u) => match u.value(entry) {
+                Some(v) => v,
+                None => return Ok(Fate::Dropped),
+            },
+            None if x.bytes => entry.line_len() as f64,
+            None => 1.0,
+        };
+        let series = table.series_of(&x.keep, &entry.labels);
+        if entry.labels.has_error() && !entry.labels.preserves_errors() {
+            return Err(pipeline_error(&table.labels[series as usize]));
+        }
+        Ok(Fate::Sample(series, value))
     }
 }

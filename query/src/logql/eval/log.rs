@@ -118,6 +118,7 @@ pub fn run_log(
         direction: query.direction,
         test: pipeline.test(),
         want: WantedLines::Bytes,
+        glance: None,
         metadata: true,
         threads: super::scan_threads(),
         cancel: Some(control.cancel),

@@ -63,6 +63,32 @@ impl Grid {
         let first = first as u64;
         (first <= last).then_some((first, last))
     }
+
+    /// First and last of the times around `t` that have the same [`Grid::window_steps`].
+    pub(super) fn same_steps(&self, t: i64, range: i64) -> (i64, i64) {
+        let wide = i128::from;
+        let (start, step, range) = (wide(self.start), wide(self.step), wide(range));
+        let (ever, never) = (wide(i64::MAX) * 4, wide(i64::MIN) * 4);
+        let ahead = wide(t) - start;
+        let first = match ahead {
+            ..=0 => (never, 0),
+            _ => {
+                let before = (ahead - 1) / step * step;
+                (before + 1, before + step)
+            }
+        };
+        let end = i128::from(self.steps - 1);
+        let last = match (ahead + range - 1).div_euclid(step) {
+            ..0 => (never, -range),
+            k if k >= end => (end * step - range + 1, ever),
+            k => (k * step - range + 1, (k + 1) * step - range),
+        };
+        let narrow = |x: i128| {
+            let x = (start + x).clamp(wide(i64::MIN), wide(i64::MAX));
+            i64::try_from(x).unwrap_or(0)
+        };
+        (narrow(first.0.max(last.0)), narrow(first.1.min(last.1)))
+    }
 }
 
 /// A point: time in ms, value.
@@ -235,5 +261,27 @@ mod tests {
         assert_eq!(g.window_steps(200, 1000), Some((10, 10)));
         assert_eq!(g.window_steps(201, 1000), None);
         assert_eq!(g.window_steps(105, 3), None);
+    }
+
+    #[test]
+    fn times_with_the_same_steps_stand_together() {
+        for g in [
+            Grid::range(100, 200, 10),
+            Grid::instant(100),
+            Grid::range(-7, 50, 13),
+        ] {
+            for range in [1, 3, 10, 25, 1000] {
+                for t in -1200..400 {
+                    let (low, high) = g.same_steps(t, range);
+                    assert!(low <= t && t <= high, "{t} in {low}..={high}");
+                    for other in low.max(t - 50)..=high.min(t + 50) {
+                        let (a, b) = (g.window_steps(t, range), g.window_steps(other, range));
+                        assert_eq!(a, b, "{t} {other} {range}");
+                    }
+                }
+                let ends = [i64::MIN, i64::MAX].map(|t| g.same_steps(t, range));
+                assert!(ends[0].0 == i64::MIN && ends[1].1 == i64::MAX);
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! - LE1  A selector is read once; entries outside every window are not run through the pipeline.
 //! - LE2  [`Control`] is asked at every batch and every aggregation: a query can always be stopped.
 //! - LE3  Memory is bounded by the limits: entries and samples held are counted.
+//! - LE4  What the store leaves out or replaces, and the number of threads, change no answer.
 
 mod aggregate;
 mod binary;
@@ -17,6 +18,8 @@ mod range;
 mod tail;
 mod window;
 
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,11 @@
-//! Range aggregations: one scan, then windows over the grid.
+//! Range aggregations: one scan by several threads, then windows over the grid.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::logs::{Direction, ScanOptions};
+use engine::logs::{Direction, ScanOptions, Visitor};
 use engine::model::{Labels, MatchOp};
+use hashbrown::HashMap;
 
 use super::extract::{Extractor, Sampler, SeriesTable};
 use super::metric::Grid;
@@ -16,8 +18,54 @@ use crate::logql::source::LogSource;
 enum Kept {
     /// Changes of a running total from step to step: what counts can be summed in any order.
     Totals(Vec<f64>, Vec<i64>),
-    /// Every sample.
-    Samples(Vec<(i64, f64)>),
+    /// Every sample, and where those of each unit begin: the order of entries of one time counts.
+    Samples(Vec<(i64, f64)>, Vec<(u32, usize)>),
+}
+
+impl Kept {
+    fn new(totals: bool, steps: usize) -> Self {
+        if totals {
+            Self::Totals(vec![0.0; steps + 1], vec![0; steps + 1])
+        } else {
+            Self::Samples(Vec::new(), Vec::new())
+        }
+    }
+}
+
+/// What one thread has made of its units.
+struct Partial {
+    table: SeriesTable,
+    kept: Vec<Kept>,
+    /// What went wrong, and in which unit.
+    failed: Option<(u32, QueryError)>,
+}
+
+/// Steps of times that come in order, mostly: neighbours share theirs.
+struct Steps<'g> {
+    grid: &'g Grid,
+    range: i64,
+    /// Times from here to here have these steps.
+    same: (i64, i64),
+    steps: Option<(u64, u64)>,
+}
+
+impl<'g> Steps<'g> {
+    fn new(grid: &'g Grid, range: i64) -> Self {
+        Self {
+            grid,
+            range,
+            same: (1, 0),
+            steps: None,
+        }
+    }
+
+    fn of(&mut self, t: i64) -> Option<(u64, u64)> {
+        if t < self.same.0 || t > self.same.1 {
+            self.steps = self.grid.window_steps(t, self.range);
+            self.same = self.grid.same_steps(t, self.range);
+        }
+        self.steps
+    }
 }
 
 /// Evaluates `r`; `outer` is the grouping of a sum around it.
@@ -46,79 +94,90 @@ pub(super) fn aggregate(
                 | RangeOp::BytesRate
                 | RangeOp::AbsentOverTime
         );
-    let mut table = SeriesTable::new();
-    let mut kept: Vec<Kept> = Vec::new();
-    let mut held = 0u64;
     let steps = grid.steps as usize;
+    let held = AtomicU64::new(0);
     let options = ScanOptions {
         direction: Direction::Forward,
         test: extractor.test(),
         want: extractor.wanted(),
+        glance: extractor.glance(),
         metadata: extractor.metadata(),
         threads: super::scan_threads(),
         cancel: Some(control.cancel),
         stats: Some(control.stats),
     };
-    let mut failed = None;
-    set.scan(&options, &mut |batch| {
-        let mut sampler = Sampler::new(&extractor, &control.around);
-        let mut entry = sampler.entry();
-        let done = control.check().and_then(|()| {
-            sampler.batch(
-                batch,
-                &|i| set.labels(i).clone(),
-                &mut table,
-                &mut entry,
-                &|t| grid.window_steps(t, r.range).is_some(),
-                &mut |series, t, v| {
-                    let at = series as usize;
-                    while kept.len() <= at {
-                        held += if totals { grid.steps } else { 0 };
-                        kept.push(if totals {
-                            Kept::Totals(vec![0.0; steps + 1], vec![0; steps + 1])
-                        } else {
-                            Kept::Samples(Vec::new())
-                        });
+    let mut partials: Vec<Partial> = (0..super::scan_threads())
+        .map(|_| Partial {
+            table: SeriesTable::new(),
+            kept: Vec::new(),
+            failed: None,
+        })
+        .collect();
+    let (set, extractor, held) = (&*set, &extractor, &held);
+    let visitors = partials.iter_mut().map(|partial| {
+        let mut sampler = Sampler::new(extractor, &control.around);
+        let mut at = Steps::new(&grid, r.range);
+        let visit: Visitor<'_> = Box::new(move |unit, batch| {
+            let Partial { table, kept, .. } = &mut *partial;
+            let holds = |n: u64| {
+                let held = held.fetch_add(n, Ordering::Relaxed) + n;
+                let max = control.limits.samples_max;
+                if max > 0 && held > max {
+                    return Err(too_many(max));
+                }
+                Ok(())
+            };
+            let mut take = |series: u32, steps_of: (u64, u64), t: i64, v: f64| {
+                let i = series as usize;
+                while kept.len() <= i {
+                    holds(if totals { grid.steps } else { 0 })?;
+                    kept.push(Kept::new(totals, steps));
+                }
+                match &mut kept[i] {
+                    Kept::Totals(sums, counts) => {
+                        let (first, last) = steps_of;
+                        sums[first as usize] += v;
+                        sums[last as usize + 1] -= v;
+                        counts[first as usize] += 1;
+                        counts[last as usize + 1] -= 1;
                     }
-                    let Some((first, last)) = grid.window_steps(t, r.range) else {
-                        return Ok(());
-                    };
-                    match &mut kept[at] {
-                        Kept::Totals(sums, counts) => {
-                            sums[first as usize] += v;
-                            sums[last as usize + 1] -= v;
-                            counts[first as usize] += 1;
-                            counts[last as usize + 1] -= 1;
+                    Kept::Samples(samples, units) => {
+                        holds(1)?;
+                        if units.last().is_none_or(|u| u.0 != unit) {
+                            units.push((unit, samples.len()));
                         }
-                        Kept::Samples(s) => {
-                            held += 1;
-                            s.push((t, v));
-                        }
+                        samples.push((t, v));
                     }
-                    if control.limits.samples_max > 0 && held > control.limits.samples_max {
-                        return Err(too_many(control.limits.samples_max));
-                    }
-                    Ok(())
-                },
-            )
-        });
-        match done {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(e) => {
-                failed = Some(e);
-                ControlFlow::Break(())
+                }
+                Ok(())
+            };
+            let labels = |i| set.labels(i);
+            let done = control
+                .check()
+                .and_then(|()| sampler.batch(batch, labels, table, |t| at.of(t), &mut take));
+            match done {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => {
+                    partial.failed = Some((unit, e));
+                    ControlFlow::Break(())
+                }
             }
-        }
-    })?;
-    if let Some(e) = failed {
+        });
+        visit
+    });
+    let visitors: Vec<Visitor<'_>> = visitors.collect();
+    set.scan_by(&options, visitors)?;
+    let failed = partials.iter_mut().filter_map(|p| p.failed.take());
+    if let Some((_, e)) = failed.min_by_key(|f| f.0) {
         return Err(e);
     }
+    let (labels, kept) = merged(partials);
     let mut out = Vec::with_capacity(kept.len());
-    for (labels, kept) in table.labels.into_iter().zip(kept) {
+    for (labels, kept) in labels.into_iter().zip(kept) {
         control.check()?;
         let points = match kept {
             Kept::Totals(sums, counts) => totals_points(r, &sums, &counts),
-            Kept::Samples(samples) => sample_points(r, samples, &grid),
+            Kept::Samples(samples, _) => sample_points(r, samples, &grid),
         };
         if !points.is_empty() {
             out.push(Series { labels, points });
@@ -129,6 +188,53 @@ pub(super) fn aggregate(
     }
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(out)
+}
+
+/// The series of all threads; samples of one time stand in the order of their units.
+fn merged(partials: Vec<Partial>) -> (Vec<Labels>, Vec<Kept>) {
+    let mut parts = partials.into_iter();
+    let Some(first) = parts.next() else {
+        return (Vec::new(), Vec::new());
+    };
+    let (mut labels, mut all) = (first.table.labels, first.kept);
+    let mut index: HashMap<Labels, usize, foldhash::fast::RandomState> =
+        labels.iter().cloned().zip(0..).collect();
+    for p in parts {
+        for (l, kept) in p.table.labels.into_iter().zip(p.kept) {
+            let next = all.len();
+            let at = *index.entry(l.clone()).or_insert(next);
+            match (all.get_mut(at), kept) {
+                (Some(Kept::Totals(a, b)), Kept::Totals(x, y)) => {
+                    a.iter_mut().zip(x).for_each(|(a, x)| *a += x);
+                    b.iter_mut().zip(y).for_each(|(b, y)| *b += y);
+                }
+                (Some(Kept::Samples(a, units)), Kept::Samples(b, more)) => {
+                    units.extend(more.iter().map(|(u, at)| (*u, at + a.len())));
+                    a.extend(b);
+                }
+                (_, kept) => {
+                    labels.push(l);
+                    all.push(kept);
+                }
+            }
+        }
+    }
+    for kept in &mut all {
+        if let Kept::Samples(samples, units) = kept
+            && !units.is_sorted()
+        {
+            let ends = units.iter().skip(1).map(|u| u.1).chain([samples.len()]);
+            let mut ranges: Vec<(u32, usize, usize)> = units
+                .iter()
+                .zip(ends)
+                .map(|((unit, from), to)| (*unit, *from, to))
+                .collect();
+            ranges.sort_unstable();
+            let ordered = ranges.iter().flat_map(|(_, a, b)| &samples[*a..*b]);
+            *samples = ordered.copied().collect();
+        }
+    }
+    (labels, all)
 }
 
 fn too_many(max: u64) -> QueryError {

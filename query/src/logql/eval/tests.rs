@@ -70,6 +70,25 @@ impl StreamSet for Chosen<'_> {
         }
         Ok(())
     }
+    fn scan_by(
+        &self,
+        options: &ScanOptions<'_>,
+        visitors: Vec<engine::logs::Visitor<'_>>,
+    ) -> Result<(), engine::logs::ReadError> {
+        by_one(self, options, visitors)
+    }
+}
+
+/// Gives everything to the last visitor.
+fn by_one(
+    set: &dyn StreamSet,
+    options: &ScanOptions<'_>,
+    mut visitors: Vec<engine::logs::Visitor<'_>>,
+) -> Result<(), engine::logs::ReadError> {
+    match visitors.pop() {
+        Some(mut v) => set.scan(options, &mut |b| v(0, b)),
+        None => Ok(()),
+    }
 }
 
 const S: i64 = 1_000_000_000;

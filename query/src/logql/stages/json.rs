@@ -27,6 +27,18 @@ impl Step for Json {
     }
 }
 
+/// Appends a key to the name of the object it is in.
+pub(super) fn join(prefix: &mut String, key: &str) {
+    if key.trim().is_empty() {
+        return;
+    }
+    let first = prefix.is_empty();
+    if !first {
+        prefix.push('_');
+    }
+    sanitize_into(prefix, key, first);
+}
+
 fn members(
     text: &str,
     prefix: &mut String,
@@ -35,12 +47,7 @@ fn members(
 ) -> Result<(), Stop> {
     object(text, &mut |key, value, kind| {
         let before = prefix.len();
-        if !key.trim().is_empty() {
-            if before > 0 {
-                prefix.push('_');
-            }
-            sanitize_into(prefix, key, before == 0);
-        }
+        join(prefix, key);
         let done = match kind {
             Kind::Object if depth < DEPTH_MAX && labels.should_extract_prefix(prefix) => {
                 members(value, prefix, labels, depth + 1)

@@ -38,6 +38,21 @@ impl JsonExpressions {
     }
 }
 
+impl JsonExpressions {
+    /// Labels whose values depend on what stands at this path of keys. What is in an array has the
+    /// path of the array.
+    pub(super) fn labels_at<'s>(&'s self, path: &'s [String]) -> impl Iterator<Item = &'s str> {
+        let meets = move |segments: &[Segment]| {
+            segments.iter().zip(path).all(|(s, key)| match s {
+                Segment::Key(k) => k == key,
+                Segment::Index(_) => true,
+            })
+        };
+        let all = self.0.iter().filter(move |(_, s)| meets(s));
+        all.map(|(label, _)| label.as_str())
+    }
+}
+
 /// `a.b[0]["c d"]` as segments.
 fn path(text: &str) -> Option<Vec<Segment>> {
     let mut out = Vec::new();

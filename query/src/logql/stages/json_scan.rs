@@ -35,7 +35,7 @@ const ARRAY: Stop = Stop::Fault("Value is array, but can't find closing ']' symb
 const TEXT: Stop = Stop::Fault("Value is string, but can't find closing '\"' symbol");
 const UNKNOWN: Stop = Stop::Fault("Unknown value type");
 
-fn blank(s: &str, at: usize) -> usize {
+pub(super) fn blank(s: &str, at: usize) -> usize {
     let b = s.as_bytes();
     let rest = b.get(at..).unwrap_or_default();
     at + rest

@@ -11,7 +11,7 @@ pub(crate) const ERROR: &str = "__error__";
 /// Name of the label with the reason.
 pub(crate) const ERROR_DETAILS: &str = "__error_details__";
 /// Appended to a parsed name that exists already.
-const DUPLICATE: &str = "_extracted";
+pub(crate) const DUPLICATE: &str = "_extracted";
 
 /// Where a label comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

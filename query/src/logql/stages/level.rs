@@ -3,7 +3,7 @@
 
 use engine::model::Labels;
 
-use super::json_scan::{Kind, object, unescape};
+use super::json_scan::{Kind, Stop, object, unescape};
 use super::labels::{Hints, LabelSet, sanitize, sanitize_into};
 use super::logfmt::{Pair, Pairs};
 
@@ -27,6 +27,9 @@ pub fn scan_level_fields(line: &str, names: &[String], json: bool) -> Option<Str
                 |n| n.eq_ignore_ascii_case(key),
                 || value.to_string(),
             );
+            if is_first(&best) {
+                break;
+            }
         }
     }
     best.map(|b| b.1)
@@ -47,6 +50,11 @@ fn offer(
     }
 }
 
+/// The first name of the list was found: nothing can be better.
+fn is_first(best: &Option<(usize, String)>) -> bool {
+    best.as_ref().is_some_and(|b| b.0 == 0)
+}
+
 fn fields(text: &str, names: &[String], depth: usize, best: &mut Option<(usize, String)>) {
     object(text, &mut |key, value, kind| {
         match kind {
@@ -58,6 +66,9 @@ fn fields(text: &str, names: &[String], depth: usize, best: &mut Option<(usize, 
             ),
             Kind::Object if depth < DEPTH_MAX => fields(value, names, depth + 1, best),
             _ => {}
+        }
+        if is_first(best) {
+            return Err(Stop::Enough);
         }
         Ok(())
     })

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use engine::logs::{LineTest, Needs};
+use engine::model::lossy_text;
 use memchr::memmem::Finder;
 
 use super::ip::IpMatch;
 use super::pattern::Pattern;
+use super::required::required;
 use super::{Entry, Step, Surroundings};
 use crate::logql::ast::{LineMatch, LineOp};
 use crate::logql::parse::ParseError;
@@ -61,7 +63,7 @@ impl LineFilter {
         let any = self.any_of.iter().any(|t| match t {
             Test::Substring(f) => f.find(line).is_some(),
             other => {
-                let text = String::from_utf8_lossy(line);
+                let text = lossy_text(line);
                 match other {
                     Test::Regex(re) => re.is_match(&text),
                     Test::Pattern(p) => p.test(&text),
@@ -89,7 +91,15 @@ impl LineFilter {
                     let literals = p.literals().map(|l| Needs::Substring(l.into()));
                     all.push(Needs::All(literals.collect()));
                 }
-                Test::Regex(_) | Test::Ip(_) => return (Needs::Anything, false),
+                Test::Regex(re) => {
+                    let (needs, own) = required(re.pattern());
+                    exact &= own;
+                    if needs == Needs::Anything {
+                        return (Needs::Anything, false);
+                    }
+                    all.push(needs);
+                }
+                Test::Ip(_) => return (Needs::Anything, false),
             }
         }
         match all.pop() {

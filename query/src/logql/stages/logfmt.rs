@@ -218,7 +218,7 @@ impl Step for LogfmtExpressions {
 }
 
 /// Keys here keep a leading digit.
-fn sanitize_key(key: &str) -> Cow<'_, str> {
+pub(super) fn sanitize_key(key: &str) -> Cow<'_, str> {
     if key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return key.into();
     }

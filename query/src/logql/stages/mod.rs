@@ -11,6 +11,7 @@
 mod decolorize;
 mod drop_keep;
 mod functions;
+mod glance;
 pub(crate) mod ip;
 mod json;
 mod json_expression;
@@ -24,6 +25,7 @@ mod line_format;
 mod logfmt;
 mod pattern;
 mod regexp;
+mod required;
 mod text_test;
 mod unpack;
 pub(crate) mod unwrap;
@@ -31,9 +33,10 @@ pub(crate) mod unwrap;
 use std::borrow::Cow;
 
 use engine::logs::LineTest;
-use engine::model::Labels;
+use engine::model::{Labels, lossy_text};
 use jiff::tz::TimeZone;
 
+pub(crate) use glance::PipelineGlance;
 pub use labels::{Category, sanitize};
 pub(crate) use labels::{ERROR, ERROR_DETAILS, Hints, LabelSet};
 pub use level::{LineField, fields_of_line, scan_level_fields};
@@ -102,7 +105,7 @@ impl<'l> Entry<'l> {
         metadata: Option<&Labels>,
     ) {
         self.time = time;
-        self.line = String::from_utf8_lossy(line);
+        self.line = lossy_text(line);
         self.stored_len = Some(line.len());
         self.labels.reset(stream, metadata);
     }

@@ -4,9 +4,12 @@
 //! Knows nothing of: whether a client may name several tenants.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::query::logql::source::{LogSource, StreamSet};
-use engine::logs::{Db, Direction, EntryBatch, ReadError, ScanOptions, Selection};
+use engine::logs::{
+    Db, Direction, EntryBatch, Glance, Hole, ReadError, ScanOptions, Selection, Visitor,
+};
 use engine::model::{Labels, Matcher};
 
 use super::Tenant;
@@ -108,6 +111,7 @@ impl LogSource for ManyTenants<'_> {
         Ok(Box::new(ManyStreams {
             labels: streams.into_iter().map(|s| s.0).collect(),
             parts,
+            several: self.tenants.len() > 1,
         }))
     }
 }
@@ -118,6 +122,42 @@ struct ManyStreams {
     labels: Vec<Labels>,
     /// What is read, with the place of each of its streams in `labels`.
     parts: Vec<(Selection, Vec<u32>)>,
+    /// Streams have the label of their tenant.
+    several: bool,
+}
+
+impl ManyStreams {
+    /// The only selection, when its streams are the streams here.
+    fn only(&self) -> Option<&Selection> {
+        match self.parts.as_slice() {
+            [(only, _)] if !self.several => Some(only),
+            _ => None,
+        }
+    }
+}
+
+/// A glance that leaves the choice of lines to the reader: the store does not know the label that
+/// streams get here.
+#[derive(Debug)]
+struct Undecided<'g>(&'g dyn Glance);
+
+impl Glance for Undecided<'_> {
+    fn holes(&self, pieces: &[&[u8]]) -> Option<Vec<Hole>> {
+        self.0.holes(pieces)
+    }
+
+    fn may_pass(&self, _: &Labels, _: Option<&Labels>, _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Gives the streams of a batch their places among those of all tenants.
+fn placed(batch: &EntryBatch, places: &[u32]) -> EntryBatch {
+    let mut batch = batch.clone();
+    for s in &mut batch.streams {
+        *s = places.get(*s as usize).copied().unwrap_or(u32::MAX);
+    }
+    batch
 }
 
 impl StreamSet for ManyStreams {
@@ -134,14 +174,14 @@ impl StreamSet for ManyStreams {
         options: &ScanOptions<'_>,
         visit: &mut dyn FnMut(&EntryBatch) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
+        if let Some(only) = self.only() {
+            return only.scan(options, visit);
+        }
         let mut stopped = false;
         for (n, (selection, places)) in self.parts.iter().enumerate() {
             let last = n + 1 == self.parts.len();
             selection.scan(options, &mut |batch| {
-                let mut batch = batch.clone();
-                for s in &mut batch.streams {
-                    *s = places.get(*s as usize).copied().unwrap_or(u32::MAX);
-                }
+                let mut batch = placed(batch, places);
                 // Another tenant may still have entries of any time.
                 if !last {
                     batch.frontier = match options.direction {
@@ -156,6 +196,41 @@ impl StreamSet for ManyStreams {
             if stopped {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    fn scan_by(
+        &self,
+        options: &ScanOptions<'_>,
+        mut visitors: Vec<Visitor<'_>>,
+    ) -> Result<(), ReadError> {
+        if let Some(only) = self.only() {
+            return only.scan_by(options, visitors);
+        }
+        let glance = options.glance.map(Undecided);
+        let options = ScanOptions {
+            glance: glance.as_ref().map(|g| g as &dyn Glance),
+            ..options.clone()
+        };
+        let stopped = &AtomicBool::new(false);
+        let mut before = 0u32;
+        for (selection, places) in &self.parts {
+            let visitors = visitors.iter_mut().map(|visit| {
+                let placing: Visitor<'_> = Box::new(move |unit, batch| {
+                    let flow = visit(before + unit, &placed(batch, places));
+                    if flow.is_break() {
+                        stopped.store(true, Ordering::Relaxed);
+                    }
+                    flow
+                });
+                placing
+            });
+            selection.scan_by(&options, visitors.collect())?;
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            before += u32::try_from(selection.units()).unwrap_or(0);
         }
         Ok(())
     }
