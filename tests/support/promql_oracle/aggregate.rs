@@ -156,6 +156,11 @@ impl Oracle<'_> {
                 if !f.is_empty() {
                     return None;
                 }
+                if hists.len() > 1 && hists.iter().any(|h| h.count.is_nan()) {
+                    // Which one the others are added to shows in what is not added: the zero bucket
+                    // of custom buckets.
+                    self.mark_open();
+                }
                 let mut h = merge(&hists, op == AggOp::Avg)?;
                 h.gauge = hists.iter().any(|h| h.gauge);
                 return Some(Val::H(Rc::new(h.compacted())));

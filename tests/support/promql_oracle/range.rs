@@ -509,7 +509,17 @@ impl Oracle<'_> {
             }
             "ts_of_min_over_time" => time_of_extreme(&s.floats, false),
             "ts_of_max_over_time" => time_of_extreme(&s.floats, true),
-            "deriv" if v.len() > 1 => line(&s.floats, s.floats[0].0).0,
+            "deriv" if v.len() > 1 => {
+                let slope = line(&s.floats, s.floats[0].0).0;
+                // Ups and downs that cancel out leave what was rounded.
+                let seconds = (s.floats[v.len() - 1].0 - s.floats[0].0) as f64 / 1000.0;
+                let largest = v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                let level = v.iter().all(|x| *x == v[0]);
+                if !level && (slope * seconds).abs() <= 1e-9 * largest {
+                    self.mark_open();
+                }
+                slope
+            }
             "predict_linear" if v.len() > 1 => {
                 let (slope, at) = line(&s.floats, t);
                 slope * param(0) + at
