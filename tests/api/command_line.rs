@@ -195,3 +195,88 @@ fn alert_receivers_files_are_checked_and_their_routes_answered() {
     );
     assert_eq!(ask(&["team!=b"]).status.code(), Some(1));
 }
+
+#[test]
+fn shipped_alerts_pass_their_own_tests() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../monitoring");
+    let files = |folder: &str| -> Vec<String> {
+        let listed = std::fs::read_dir(format!("{shipped}/{folder}")).expect("the folder");
+        let paths = listed.map(|e| e.expect("an entry").path());
+        paths.map(|p| p.to_string_lossy().into_owned()).collect()
+    };
+    let alerts = files("alerts");
+    let mut check = vec!["check", "rules", "--lint=all", "--lint-fatal"];
+    check.extend(alerts.iter().map(String::as_str));
+    let out = run(&check);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let tests = files("tests");
+    let mut test = vec!["test", "rules"];
+    test.extend(tests.iter().map(String::as_str));
+    let out = run(&test);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let config = format!("{shipped}/prometheus.yml");
+    let out = run(&["check", "config", &config]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_backtest_finds_what_would_have_fired() {
+    let s = Server::start(&["--web.enable-remote-write-receiver"]);
+    let from = crate::support::now_ms() / 60_000 * 60_000 - 3_600_000;
+    let labels = crate::wire::labels(&[("__name__", "up"), ("job", "api")]);
+    // Down from minute 10 to 20, and from 50 on.
+    let down = |k: i64| (10..20).contains(&k) || k >= 50;
+    let samples = (0..=60)
+        .map(|k| (from + k * 60_000, if down(k) { 0.0 } else { 1.0 }))
+        .collect();
+    crate::wire::store(&s, &[(labels, samples)]);
+    let (code, dir) = s.stop();
+    assert_eq!(code, Some(0));
+    let rules = dir.write(
+        "rules.yml",
+        "groups: [{name: g, rules: [\
+         {record: 'job:up:min', expr: 'min by (job) (up)'},\
+         {alert: Down, expr: 'job:up:min == 0', for: 2m, labels: {severity: page},\
+          annotations: {text: '{{ $labels.job }}'}}]}]\n",
+    );
+    let routes = dir.write(
+        "alertmanager.yml",
+        "route: {receiver: rest, routes: [{receiver: pager, matchers: ['severity=page']}]}\n\
+         receivers: [{name: rest}, {name: pager}]\n",
+    );
+    let data = dir.path().join("data").display().to_string();
+    let args = [
+        "backtest",
+        &rules,
+        "--from=1h",
+        "--storage.tsdb.path",
+        &data,
+        "--alertmanager.config",
+        &routes,
+    ];
+    let out = run(&[&args[..], &["--format=json"]].concat());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let firings = found["firings"].as_array().expect("firings");
+    assert_eq!(firings.len(), 2, "{found}");
+    assert_eq!(firings[0]["seconds"], 480.0);
+    assert_eq!(firings[0]["receivers"], serde_json::json!(["pager"]));
+    assert_eq!(firings[0]["annotations"]["text"], "api");
+    assert_eq!(firings[1]["endsAt"], serde_json::Value::Null);
+    let table = text(&run(&args).stdout);
+    assert!(
+        table.contains("8m") && table.contains("still") && table.contains("2 alerts"),
+        "{table}"
+    );
+    // Nothing was written to the data.
+    let again = run(&[&args[..], &["--format=json"]].concat());
+    assert_eq!(text(&again.stdout), text(&out.stdout));
+    let empty = TempDir::new();
+    let none = run(&[
+        "backtest",
+        &rules,
+        "--storage.tsdb.path",
+        &empty.path().display().to_string(),
+    ]);
+    assert!(!none.status.success() && text(&none.stderr).contains("not a data directory"));
+}
