@@ -254,7 +254,7 @@ impl Alertmanager {
             ),
             (
                 "sextant_alerting_unusable_integrations",
-                "Integrations of the configuration in force that cannot be used.",
+                "Integrations and defaults of the configuration in force that cannot be used.",
                 Kind::Gauge,
                 c.unusable as f64,
             ),
