@@ -265,7 +265,7 @@ fn mail_server(offers: &'static str) -> (u16, Came<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream);
-            let mut say = |r: &mut BufReader<TcpStream>, s: &str| {
+            let say = |r: &mut BufReader<TcpStream>, s: &str| {
                 drop(r.get_mut().write_all(format!("{s}\r\n").as_bytes()));
             };
             say(&mut reader, "220 hello");
