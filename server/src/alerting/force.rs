@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::notify::{self, Integration, Unusable};
+use super::notify::{self, Integration};
 use super::route::Route;
 use super::template::Templates;
 use crate::config::LabelMap;
@@ -67,8 +67,8 @@ pub(crate) struct InForce {
     pub(crate) shown: String,
     /// Of the document, for comparing.
     pub(crate) hash: u64,
-    /// What cannot be used, by receiver.
-    pub(crate) unusable: Vec<(String, Unusable)>,
+    /// Number of parts that cannot be used.
+    pub(crate) unusable: usize,
 }
 
 fn with_name(name: &str, labels: &LabelMap) -> BTreeMap<String, String> {
@@ -85,20 +85,20 @@ impl InForce {
     /// What cannot be used.
     pub(crate) fn load(source: &Source) -> Result<Self, String> {
         let (loaded, left_out) = source.load()?;
-        for what in left_out {
+        for what in &left_out {
             tracing::error!("the configuration of alerting is used without this part: {what}");
         }
         let document = loaded.document;
         let Some(route) = &document.route else {
             return Err("no routes provided".into());
         };
-        let mut unusable = Vec::new();
+        let mut unusable = left_out.len();
         let mut receivers = BTreeMap::new();
         for r in &document.receivers {
             let (integrations, bad) = notify::integrations(r);
             for b in bad {
                 tracing::error!(receiver = %r.name, integration = b.kind, index = b.index, error = %b.why, "an integration cannot be used");
-                unusable.push((r.name.clone(), b));
+                unusable += 1;
             }
             let labels = with_name(&r.name, &r.labels);
             receivers.insert(

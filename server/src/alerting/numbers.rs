@@ -206,6 +206,19 @@ impl Alertmanager {
                 state("pending", c.silences[1]),
             ],
         ));
+        let build = [
+            ("branch", ""),
+            ("goversion", "rust"),
+            ("revision", ""),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ];
+        let build = build.map(|(n, v)| (n, v.to_owned())).to_vec();
+        out.push(family(
+            "alertmanager_build_info",
+            "A metric with a constant '1' value labeled by version, revision, branch and toolchain.",
+            Kind::Gauge,
+            vec![(build, 1.0)],
+        ));
         let loaded = n.loaded_ms.load(Relaxed) as f64 / 1000.0;
         let ok = n.load_failed.load(Relaxed) == 0;
         for (name, help, kind, value) in [
@@ -254,7 +267,7 @@ impl Alertmanager {
             ),
             (
                 "sextant_alerting_unusable_integrations",
-                "Integrations of the configuration in force that cannot be used.",
+                "Integrations and defaults of the configuration in force that cannot be used.",
                 Kind::Gauge,
                 c.unusable as f64,
             ),

@@ -442,7 +442,7 @@ impl Alertmanager {
             groups: core.dispatcher.len(),
             log: core.log.len(),
             receivers: core.in_force.receivers.len(),
-            unusable: core.in_force.unusable.len(),
+            unusable: core.in_force.unusable,
             hash: core.in_force.hash,
             ..Census::default()
         };

@@ -61,7 +61,7 @@ impl Prepared {
     pub(super) fn listen(&mut self, http: &Tasks) {
         for socket in std::mem::take(&mut self.sockets) {
             if let Ok(address) = socket.local_addr() {
-                tracing::info!(%address, service = "alertmanager", "listening");
+                tracing::info!(service = "alertmanager", %address, "listening");
             }
             let task = self
                 .listener

@@ -121,8 +121,12 @@ impl Walk<'_> {
                 Node::Action(p, _) => {
                     let (mut escapers, next) = c.escapers().map_err(|e| self.fail(p.at, e))?;
                     c = next;
-                    if ends_with_html(p) && escapers.iter().all(|e| e.is_html()) {
-                        escapers = vec![Escaper::Raw];
+                    match last_function(p) {
+                        Some("html") if escapers.iter().all(|e| e.is_html()) => {
+                            escapers = vec![Escaper::Raw];
+                        }
+                        Some("urlquery") => escapers.retain(|e| *e != Escaper::UrlQuery),
+                        _ => {}
                     }
                     Node::Action(p.clone(), escapers)
                 }
@@ -191,9 +195,12 @@ fn leaves(list: &[Node]) -> bool {
     matches!(list.last(), Some(Node::Break | Node::Continue))
 }
 
-fn ends_with_html(p: &Pipe) -> bool {
-    let last = p.commands.last().and_then(|c| c.args.first());
-    matches!(last.map(|o| &o.arg), Some(Arg::Function(f)) if f.name == "html")
+/// The function at the end of a pipeline: what it has escaped is not escaped again.
+fn last_function(p: &Pipe) -> Option<&'static str> {
+    match &p.commands.last()?.args.first()?.arg {
+        Arg::Function(f) => Some(f.name),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

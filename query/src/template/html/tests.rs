@@ -72,6 +72,10 @@ fn values_are_escaped_for_their_place() {
             "<a href=\"/p/javascript:alert%281%29\">",
         ),
         (
+            "<a href=\"/q?x={{urlquery .name .n}}&y={{.color | urlquery}}&z={{.js | urlquery}}\">",
+            "<a href=\"/q?x=title3&y=red&z=javascript%3Aalert%281%29\">",
+        ),
+        (
             "<a href={{.url}}>",
             "<a href=http://h/a%20b?c&#61;d&amp;e&#61;%27f%27>",
         ),

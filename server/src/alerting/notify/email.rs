@@ -208,6 +208,7 @@ fn addresses(list: &str) -> Result<Vec<String>, String> {
         let fine = bare
             .split_once('@')
             .is_some_and(|(l, d)| !l.is_empty() && !d.is_empty())
+            && !p.contains(char::is_control)
             && !bare.contains(|c: char| c.is_whitespace() || c.is_control() || "<>".contains(c));
         match fine {
             true => Ok(bare.to_owned()),

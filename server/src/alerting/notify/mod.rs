@@ -301,3 +301,6 @@ fn secret(inline: &str, file: &str) -> Result<String, Failure> {
         .map_err(|e| Failure::last(format!("could not read {file}: {e}")))?;
     Ok(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

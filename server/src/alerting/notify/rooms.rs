@@ -27,12 +27,11 @@ struct Room<C> {
 fn room<C: Clone + Send + Sync + 'static>(
     config: &C,
     options: Option<&HttpClientFile>,
-    retry_codes: &'static [u16],
     address: Address<C>,
     body: Body<C>,
 ) -> Built {
     let room = Room {
-        http: Http::new(options, retry_codes)?,
+        http: Http::new(options, &[])?,
         config: config.clone(),
         address,
         body,
@@ -64,7 +63,7 @@ fn add(out: &mut Map<String, Value>, name: &str, text: String) {
 /// When its HTTP options cannot be used.
 pub(super) fn discord(c: &DiscordConfig) -> Built {
     let address = |c: &DiscordConfig| secret(c.webhook_url.expose(), &c.webhook_url_file);
-    room(c, c.http_config.as_deref(), &[], address, |c, m| {
+    room(c, c.http_config.as_deref(), address, |c, m| {
         let mut body = Map::new();
         body.insert("content".into(), cut(&m.text(&c.content)?, 2000).into());
         body.insert(
@@ -88,7 +87,7 @@ pub(super) fn discord(c: &DiscordConfig) -> Built {
 /// When its HTTP options cannot be used.
 pub(super) fn msteams(c: &MsTeamsConfig) -> Built {
     let address = |c: &MsTeamsConfig| secret(c.webhook_url.expose(), &c.webhook_url_file);
-    room(c, c.http_config.as_deref(), &[], address, |c, m| {
+    room(c, c.http_config.as_deref(), address, |c, m| {
         Ok(json!({
             "@context": "http://schema.org/extensions",
             "type": "MessageCard",
@@ -106,7 +105,7 @@ pub(super) fn msteams(c: &MsTeamsConfig) -> Built {
 /// When its HTTP options cannot be used.
 pub(super) fn msteamsv2(c: &MsTeamsV2Config) -> Built {
     let address = |c: &MsTeamsV2Config| secret(c.webhook_url.expose(), &c.webhook_url_file);
-    room(c, c.http_config.as_deref(), &[], address, |c, m| {
+    room(c, c.http_config.as_deref(), address, |c, m| {
         let title = json!({
             "type": "TextBlock",
             "text": m.text(&c.title)?,
@@ -144,7 +143,7 @@ const MATTERMOST_CHARS_MAX: usize = 16_383;
 /// When its HTTP options cannot be used.
 pub(super) fn mattermost(c: &MattermostConfig) -> Built {
     let address = |c: &MattermostConfig| secret(c.webhook_url.expose(), &c.webhook_url_file);
-    room(c, c.http_config.as_deref(), &[], address, |c, m| {
+    room(c, c.http_config.as_deref(), address, |c, m| {
         let mut body = Map::new();
         let text = cut(&m.text(&c.text)?, MATTERMOST_CHARS_MAX);
         body.insert("text".into(), text.into());
@@ -225,7 +224,7 @@ const WEBEX_BYTES_MAX: usize = 7439;
 /// When its HTTP options cannot be used.
 pub(super) fn webex(c: &WebexConfig) -> Built {
     let address = |c: &WebexConfig| Ok(c.api_url.expose().to_owned());
-    room(c, c.http_config.as_deref(), &[429], address, |c, m| {
+    room(c, c.http_config.as_deref(), address, |c, m| {
         Ok(json!({
             "markdown": cut_bytes(&m.text(&c.message)?, WEBEX_BYTES_MAX),
             "roomId": m.text(&c.room_id)?,

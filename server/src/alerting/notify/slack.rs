@@ -23,7 +23,7 @@ struct Slack {
 /// # Errors
 /// When its HTTP options cannot be used.
 pub(super) fn new(c: &SlackConfig) -> Built {
-    let http = Http::new(c.http_config.as_deref(), &[429])?;
+    let http = Http::new(c.http_config.as_deref(), &[])?;
     let timeout_s = c.timeout.as_ms() as f64 / 1000.0;
     let config = c.clone();
     Ok((Box::new(Slack { config, http }), timeout_s))

@@ -4,7 +4,8 @@
 //! Knows nothing of: how a mail looks, templates.
 //!
 //! Invariants
-//! - SMTP1  A password goes out only under TLS, or to this very machine.
+//! - SMTP1  A password goes out by PLAIN only under TLS, or to this very machine; in the clear by
+//!   LOGIN only when the configuration says that TLS is not required.
 //! - SMTP2  What a server says is bounded: lines, and how many of them.
 
 use std::sync::Arc;
@@ -228,7 +229,7 @@ impl Conversation {
                     let line = format!("AUTH PLAIN {}", STANDARD.encode(all));
                     return self.say(&line, 235).await.map(drop);
                 }
-                "LOGIN" if !login.password.is_empty() && safe => {
+                "LOGIN" if !login.password.is_empty() => {
                     self.say("AUTH LOGIN", 334).await?;
                     self.say(&STANDARD.encode(&login.username), 334).await?;
                     let password = STANDARD.encode(login.password.expose());

@@ -22,7 +22,7 @@ struct Telegram {
 /// # Errors
 /// When its HTTP options cannot be used.
 pub(super) fn new(c: &TelegramConfig) -> Built {
-    let http = Http::new(c.http_config.as_deref(), &[429])?;
+    let http = Http::new(c.http_config.as_deref(), &[])?;
     let config = c.clone();
     Ok((Box::new(Telegram { config, http }), 0.0))
 }

@@ -95,3 +95,6 @@ fn run(template: &Template, data: &Data, now: Timestamp) -> Result<String, Strin
         .map_err(|e| e.to_string())?;
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

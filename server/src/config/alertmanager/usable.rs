@@ -56,9 +56,15 @@ fn fault(file: &Path, global: &Value, receiver: Value) -> Option<String> {
         "route": {"receiver": "x"},
         "receivers": [receiver],
     });
-    load_text(file, &alone.to_string())
-        .err()
-        .map(|e| e.to_string())
+    let e = load_text(file, &alone.to_string()).err()?;
+    Some(match e {
+        // The position is one in the parts, which are not what somebody wrote.
+        ConfigError::Parse { what, .. } => match what.split_once(": ") {
+            Some((at, why)) if at.starts_with("line ") => why.to_owned(),
+            _ => what,
+        },
+        e => e.to_string(),
+    })
 }
 
 fn without_bad_defaults(file: &Path, document: &mut Value, left_out: &mut Vec<String>) {
