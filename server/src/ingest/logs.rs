@@ -529,6 +529,8 @@ fn metadata(
         .metadata
         .iter()
         .map(|(n, v)| (Cow::Owned(sanitize(n)), Cow::Borrowed(v.as_ref())))
+        // What has no name cannot be asked for.
+        .filter(|(n, _): &(Cow<'_, str>, _)| !n.is_empty())
         .collect();
     if limits.discover_levels {
         let sent = |name: &str| {
@@ -619,6 +621,21 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn metadata_without_a_name_is_left_out() {
+        let s = LogService::new(LokiConfig::default());
+        let mut e = entry(NOW, "x");
+        e.metadata = vec![
+            ("".into(), "1".into()),
+            (" ".into(), "2".into()),
+            ("k".into(), "3".into()),
+        ];
+        let streams = [stream(&[("a", "b")], vec![e])];
+        let (batch, _) = s.batch(&idle, T, &streams, NOW).unwrap();
+        let names: Vec<&str> = batch.metadata(0).unwrap().iter().map(|l| l.0).collect();
+        assert_eq!(names, ["detected_level", "k"]);
     }
 
     #[test]

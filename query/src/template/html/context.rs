@@ -564,10 +564,10 @@ impl Context {
             ')' | ']' | '}' => self.divides = true,
             c if c.is_alphanumeric() || matches!(c, '_' | '$' | '.') => {
                 // After a word that wants a value, a slash begins a regular expression.
-                let begin = text[..at + c.len_utf8()]
-                    .rfind(|w: char| !(w.is_alphanumeric() || matches!(w, '_' | '$')));
-                let word = &text[begin.map_or(0, |b| b + 1).min(at)..at + c.len_utf8()];
-                self.divides = !WANTS_VALUE.contains(&word);
+                let so_far = &text[..at + c.len_utf8()];
+                let before = so_far
+                    .trim_end_matches(|w: char| w.is_alphanumeric() || matches!(w, '_' | '$'));
+                self.divides = !WANTS_VALUE.contains(&&so_far[before.len()..]);
             }
             _ => self.divides = false,
         }

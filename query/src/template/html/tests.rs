@@ -142,3 +142,9 @@ fn places_that_depend_on_choices_are_refused() {
         assert!(e.contains(part), "{text}: {e}");
     }
 }
+
+#[test]
+fn scripts_may_have_characters_of_several_bytes_before_words() {
+    let got = render("<a onclick='f\u{601}n({{.n}})'><script>\u{201c}return /{{.n}}/</script>");
+    assert!(got.is_ok(), "{got:?}");
+}
