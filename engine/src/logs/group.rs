@@ -20,7 +20,7 @@ use crate::chunk::ChunkError;
 use crate::model::Labels;
 
 /// Skeletons whose holes are remembered from group to group.
-const SKELETONS_MAX: usize = 20_000;
+const KNOWN_SKELETONS_MAX: usize = 20_000;
 
 /// One row in this many is few.
 const FEW: usize = 32;
@@ -554,7 +554,7 @@ impl Look for Looking<'_, '_> {
         if let Some(known) = self.holes.get(&key) {
             return known.clone();
         }
-        if self.holes.len() >= SKELETONS_MAX {
+        if self.holes.len() >= KNOWN_SKELETONS_MAX {
             self.holes.clear();
         }
         let holes = self.glance.holes(pieces);

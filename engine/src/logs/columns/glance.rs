@@ -84,7 +84,7 @@ struct Table {
     /// Hole, its column, and what its number is multiplied with.
     holes: Vec<(usize, usize, u64)>,
     dense: Vec<u32>,
-    sparse: HashMap<u64, u32, foldhash::fast::FixedState>,
+    sparse: HashMap<u64, u32, foldhash::fast::RandomState>,
 }
 
 /// How the rows of a skeleton are handed out; whole when there is none.
@@ -234,7 +234,7 @@ impl Table {
         Some(Self {
             holes: with,
             dense: vec![u32::MAX; dense],
-            sparse: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(1)),
+            sparse: HashMap::default(),
         })
     }
 

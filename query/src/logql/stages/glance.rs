@@ -356,3 +356,103 @@ impl Judge<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glance(query: &str, required: &[&str]) -> Option<PipelineGlance> {
+        let expr = crate::logql::parse_log(query).expect("a query");
+        let hints = Hints {
+            required: required.iter().map(|r| (*r).to_owned()).collect(),
+            ..Hints::default()
+        };
+        PipelineGlance::new(&expr.stages, &hints).expect("compiled")
+    }
+
+    /// The holes of a skeleton, written with `_` for each: `E`arly, `S`een, `i`gnored, and the form.
+    fn roles(glance: &PipelineGlance, skeleton: &str) -> String {
+        let pieces: Vec<&[u8]> = skeleton.split('_').map(str::as_bytes).collect();
+        let Some(holes) = glance.holes(&pieces) else {
+            return "whole".to_owned();
+        };
+        let shown = holes.iter().map(|h| {
+            let care = match h.care {
+                Care::Early => 'E',
+                Care::Seen => 'S',
+                Care::Ignored => 'i',
+            };
+            let form = match h.form {
+                Form::Quoted => '"',
+                Form::Scalar => '0',
+                Form::Word => 'w',
+            };
+            format!("{care}{form}")
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn holes_have_roles() {
+        let json = glance(
+            "{a=\"b\"} | json | lv=\"x\" | dur > 5",
+            &["lv", "dur", "ab"],
+        );
+        let json = json.expect("a glance");
+        let paths =
+            glance("{a=\"b\"} | json lv=\"l\", x=\"o.k\" | lv=\"x\"", &[]).expect("a glance");
+        let logfmt = glance("{a=\"b\"} | logfmt | lv=\"x\"", &["lv", "dur"]).expect("a glance");
+        for (glance, skeleton, want) in [
+            (&json, "{\"t\":\"_\",\"lv\":\"_\",\"dur\":_}", "i\" E\" S0"),
+            (&json, "{\"lv\":_,\"lv\":\"_\"}", "E0 E\""),
+            (
+                &json,
+                "{\"o\":{\"lv\":_},\"l\":[_,{\"lv\":\"_\"}]}",
+                "i0 i0 i\"",
+            ),
+            (&json, "{\"_\":1}", "whole"),
+            (&json, "{\"lv\":\"_\"", "whole"),
+            (&json, "{\"lv\":\"x_\"}", "whole"),
+            (&json, "{\"lv\":\"_\"} _", "whole"),
+            (&json, "GET _ _", "i\" i\""),
+            (&json, "_ GET", "whole"),
+            (
+                &paths,
+                "{\"l\":\"_\",\"o\":{\"k\":[_],\"m\":_},\"z\":_}",
+                "E\" S0 i0 i0",
+            ),
+            (&paths, "{\"o\":_,\"x\":_}", "S0 i0"),
+            (&logfmt, "t=_ lv=_ dur=\"_\" x", "iw Ew S\""),
+            (&logfmt, "lv=\"_\"x", "whole"),
+            (&logfmt, "lv=x_", "whole"),
+            (&logfmt, "_=1", "whole"),
+        ] {
+            assert_eq!(roles(glance, skeleton), want, "{skeleton}");
+        }
+        for (query, required) in [
+            ("{a=\"b\"} | json", &[][..]),
+            ("{a=\"b\"} | json | line_format \"{{.x}}\" | logfmt", &["x"]),
+            ("{a=\"b\"} | logfmt --strict", &["x"]),
+            ("{a=\"b\"} | regexp \"(?P<x>.)\"", &["x"]),
+        ] {
+            assert!(glance(query, required).is_none(), "{query}");
+        }
+    }
+
+    #[test]
+    fn early_filters_see_streams_and_metadata() {
+        let g = glance("{a=\"b\"} | json | lv=\"x\" and dur > 5", &["lv", "dur"]);
+        let g = g.expect("a glance");
+        let none = Labels::empty();
+        assert!(g.may_pass(&none, None, b"{\"lv\":\"x\",\"dur\":0}"));
+        assert!(!g.may_pass(&none, None, b"{\"lv\":\"y\",\"dur\":0}"));
+        // The stream's label is not hidden by that of the line.
+        let stream = Labels::from_pairs([("lv", "x")]);
+        assert!(g.may_pass(&stream, None, b"{\"lv\":\"y\",\"dur\":0}"));
+        assert!(!g.may_pass(
+            &none,
+            Some(&Labels::from_pairs([("lv", "z")])),
+            b"{\"lv\":\"x\"}"
+        ));
+    }
+}
