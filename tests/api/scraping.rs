@@ -144,3 +144,19 @@ fn created_series_are_stored_unless_start_timestamps_are_asked_for() {
         assert_eq!(has("a_created"), stored, "{flags:?}");
     }
 }
+
+#[test]
+fn a_job_that_cannot_be_used_does_not_keep_others_from_starting() {
+    let config = "scrape_configs:\n\
+         - {job_name: bad, scheme: https, tls_config: {ca_file: /nonexistent/ca.crt}, static_configs: [{targets: ['x:1']}]}\n\
+         - {job_name: good, static_configs: [{targets: ['127.0.0.1:1']}]}\n";
+    let s = Server::with_config(config, &["--web.enable-lifecycle"]);
+    let pools = s.get("/api/v1/scrape_pools").data();
+    assert_eq!(pools["scrapePools"], serde_json::json!(["good"]));
+    let metrics = s.get("/metrics").text();
+    assert!(
+        metrics.contains("prometheus_target_scrape_pools_failed_total 1"),
+        "{metrics}"
+    );
+    assert!(s.log().iter().any(|l| l.contains("/nonexistent/ca.crt")));
+}

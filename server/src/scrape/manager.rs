@@ -130,11 +130,12 @@ impl Scraper {
         &self.numbers
     }
 
-    /// Scrapes exactly the jobs `configs`; jobs that did not change are left alone. Must be
-    /// called within a runtime.
+    /// Scrapes exactly the jobs `configs`; jobs that did not change are left alone. A new job that
+    /// cannot be used is reported and counted, and tried again by the next call. Must be called
+    /// within a runtime.
     ///
     /// # Errors
-    /// When a job cannot be used; then nothing has changed.
+    /// When a job that runs cannot be changed; then nothing has changed.
     pub(crate) fn apply<'c>(
         &self,
         configs: impl IntoIterator<Item = &'c ScrapeConfig>,
@@ -156,8 +157,17 @@ impl Scraper {
                     (&self.numbers.pools, &self.numbers.pools_failed)
                 };
                 count(tried);
-                let pool = Pool::new(c).inspect_err(|_| count(failed))?;
-                fresh.insert(c.job_name.clone(), pool);
+                match Pool::new(c).inspect_err(|_| count(failed)) {
+                    Ok(pool) => drop(fresh.insert(c.job_name.clone(), pool)),
+                    // A job that runs is not ended for a change that cannot be made.
+                    Err(e) if known => return Err(e),
+                    // A certificate that is not there must not keep the other jobs from starting.
+                    Err(e) => tracing::error!(
+                        job = %c.job_name,
+                        error = %e,
+                        "error creating new scrape pool"
+                    ),
+                }
             }
         }
         // From here on nothing fails.
