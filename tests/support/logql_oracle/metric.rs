@@ -501,7 +501,7 @@ impl Query<'_, '_> {
             BinaryOp::Mod => {
                 // The remainder jumps where the quotient is a whole number.
                 let q = l / r;
-                if (q - q.round()).abs() < 1e-6 && q.fract() != 0.0 {
+                if (q - q.round()).abs() < 1e-6 && l.fract().abs() + r.fract().abs() > 0.0 {
                     self.oracle.set_open();
                 }
                 l % r
