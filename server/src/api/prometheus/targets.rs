@@ -125,10 +125,10 @@ pub(super) async fn targets(call: Call) -> Answer {
     }))
 }
 
-/// Names of the jobs.
+/// Names of the jobs that are scraped.
 pub(super) async fn pools(call: Call) -> Answer {
-    let config = call.api.config.load();
-    let mut names: Vec<&str> = config.jobs.iter().map(|j| j.job_name.as_str()).collect();
+    let pools = call.api.scraper().map_or(Vec::new(), |s| s.pools());
+    let mut names: Vec<String> = pools.into_iter().map(|p: PoolView| p.name).collect();
     names.sort_unstable();
     Ok(Reply::data(&json!({ "scrapePools": names })))
 }
