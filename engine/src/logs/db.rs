@@ -8,6 +8,7 @@
 //!   that locks `active` first and clones `view` under it sees each once.
 //! - V2  The manifest names a part only after it is durable; its `wal_from` moves only when all
 //!   records before it are in parts that it names.
+//! - V3  Whoever holds `active` may take a tenant's table; nobody takes `active` while holding one.
 
 use std::collections::HashMap;
 use std::io;
@@ -301,8 +302,8 @@ impl Db {
     #[must_use]
     pub fn active_streams(&self, tenant: TenantId, streams: &[Labels]) -> (u64, Vec<bool>) {
         let table = self.inner.table(tenant.0);
-        let table = table.read();
         let active = self.inner.active.read();
+        let table = table.read();
         let own = active.mem.tenants.get(&tenant.0);
         let new = streams.iter().map(|l| {
             let id = table.find_labels(l);

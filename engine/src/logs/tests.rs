@@ -418,6 +418,28 @@ fn streams_in_memory_are_counted() {
     assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
 }
 
+/// Counting once took the locks the other way round, and a push that met it never came back.
+#[test]
+fn streams_are_counted_while_others_push_and_flush() {
+    let fs = Arc::new(SimFs::new());
+    let s = open(&fs);
+    let asked = [labels(0), labels(1)];
+    std::thread::scope(|t| {
+        for k in 0..2u8 {
+            let s = &s;
+            t.spawn(move || {
+                for n in 0..4000 {
+                    push(s, &[(k, (n * 2 + i64::from(k)) * 1000, b"x".to_vec(), 0)]);
+                }
+            });
+        }
+        t.spawn(|| (0..40).for_each(|_| s.flush().expect("flushed")));
+        t.spawn(|| (0..8000).for_each(|_| drop(s.active_streams(T, &asked))));
+    });
+    s.flush().expect("flushed");
+    assert_eq!(s.active_streams(T, &asked), (0, vec![true, true]));
+}
+
 /// A sender that gives all its lines one time once cost the square of their number, when they were
 /// pushed, written, merged and read.
 #[test]
