@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::budget::Watch;
 use engine::metrics::SelectError;
 use engine::model::{Column, Labels, Matcher, StringMatcher as _};
 use query::promql::{Engine, EngineOptions, ParseOptions, QueryOptions, parse};
@@ -38,6 +39,7 @@ impl Source for Bench {
         min_t: i64,
         max_t: i64,
         _: &SelectHints,
+        _: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
         let which: Vec<usize> = (0..self.series.len())
             .filter(|i| Matcher::all_match(matchers, &self.series[*i].0))

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use engine::budget::Watch;
 use engine::metrics::SelectError;
 use engine::model::{Column, Labels, Matcher};
 
@@ -26,9 +27,10 @@ impl Source for Layered<'_> {
         min_t: i64,
         max_t: i64,
         hints: &SelectHints,
+        watch: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
-        let over = self.over.select(matchers, min_t, max_t, hints)?;
-        let beneath = self.beneath.select(matchers, min_t, max_t, hints)?;
+        let over = self.over.select(matchers, min_t, max_t, hints, watch)?;
+        let beneath = self.beneath.select(matchers, min_t, max_t, hints, watch)?;
         let hidden: HashSet<&Labels> = (0..over.len()).map(|i| over.labels(i)).collect();
         let mut series: Vec<(usize, u32)> = (0..over.len() as u32).map(|i| (0, i)).collect();
         let shown = (0..beneath.len()).filter(|i| !hidden.contains(beneath.labels(*i)));

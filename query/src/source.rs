@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use engine::budget::Watch;
 use engine::metrics::{Db, Reader, SelectError, Selection};
 use engine::model::{
     Column, CounterResetHint, FloatHistogram, HistogramSample, Labels, Matcher, TenantId, is_stale,
@@ -25,6 +26,7 @@ pub struct SelectHints {
 pub trait Source: Send + Sync {
     /// Series that match all matchers and may have points in `[min_t, max_t]` (ms, inclusive),
     /// in label order unless `hints` ask for none. Points outside the range may be handed out too.
+    /// `watch` is asked while series are looked for.
     ///
     /// # Errors
     /// See [`SelectError`].
@@ -34,7 +36,13 @@ pub trait Source: Send + Sync {
         min_t: i64,
         max_t: i64,
         hints: &SelectHints,
+        watch: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError>;
+
+    /// At most so many series would be found, if that can be told at once and without I/O.
+    fn bound(&self, _: &[Matcher], _min_t: i64, _max_t: i64) -> Option<u64> {
+        None
+    }
 }
 
 /// The answer to one select.
@@ -84,13 +92,17 @@ impl Source for TenantSource<'_> {
         min_t: i64,
         max_t: i64,
         hints: &SelectHints,
+        watch: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
-        Ok(Box::new(if hints.unordered {
+        let range = (min_t, max_t);
+        let found =
             self.db
-                .select_unordered(self.tenant, matchers, min_t, max_t)?
-        } else {
-            self.db.select(self.tenant, matchers, min_t, max_t)?
-        }))
+                .select_watched(self.tenant, matchers, range, !hints.unordered, watch)?;
+        Ok(Box::new(found))
+    }
+
+    fn bound(&self, matchers: &[Matcher], min_t: i64, max_t: i64) -> Option<u64> {
+        self.db.series_bound(self.tenant, matchers, min_t, max_t)
     }
 }
 

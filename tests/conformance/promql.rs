@@ -48,6 +48,7 @@ fn engine(parallelism: Parallelism) -> Engine {
             use_start_timestamps: true,
             type_and_unit_labels: false,
             parallelism,
+            memory: None,
         },
     }
 }

@@ -79,6 +79,24 @@ impl LabelTable {
         self.all.len()
     }
 
+    /// Number of series that have this pair.
+    #[must_use]
+    pub fn pair_len(&self, name: &str, value: &str) -> u64 {
+        let pair = self.name_id(name).and_then(|n| self.find_pair(n, value));
+        pair.map_or(0, |p| match &self.postings[p as usize] {
+            Postings::None => 0,
+            Postings::One(_) => 1,
+            Postings::Many(b) => b.len(),
+        })
+    }
+
+    /// Number of values that `name` has had.
+    #[must_use]
+    pub fn values_len(&self, name: &str) -> u64 {
+        let of = |n: u32| self.by_name[n as usize].len() as u64;
+        self.name_id(name).map_or(0, of)
+    }
+
     /// Number of distinct pairs.
     #[must_use]
     pub fn pair_count(&self) -> usize {

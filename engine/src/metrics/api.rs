@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::budget::Stop;
 use crate::model::{Exemplar, InvalidLabels, Labels};
 use crate::wal::Position;
 
@@ -181,12 +182,9 @@ pub enum AppendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// The memory or sample budget of the query is used up: answer 422.
-    #[error("{0}")]
-    Budget(String),
-    /// The caller gave up.
-    #[error("query was canceled")]
-    Canceled,
+    /// Whoever watches the read ended it.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
     /// A file could not be read or is damaged: answer 500; the file is quarantined.
     #[error("{0}")]
     Storage(String),

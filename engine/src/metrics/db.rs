@@ -26,6 +26,7 @@ use super::manifest::Manifest;
 use super::open::{OpenError, Opening, Recovery};
 use super::options::DbOptions;
 use super::select::Selection;
+use crate::budget::{Unwatched, Watch};
 use crate::io::sim::SimFs;
 use crate::io::{DirLock, Fs, RealFs, Rng};
 use crate::model::{
@@ -286,21 +287,33 @@ impl Db {
         min_t: i64,
         max_t: i64,
     ) -> Result<Selection, SelectError> {
-        self.inner.select(tenant.0, matchers, min_t, max_t)
+        self.select_watched(tenant, matchers, (min_t, max_t), true, &Unwatched)
     }
 
-    /// Like [`Self::select`] for readers to whom the order of the series does not matter.
+    /// Like [`Self::select`] while `watch` is asked whether to go on; in label order only where
+    /// `sorted`.
     ///
     /// # Errors
     /// See [`SelectError`].
-    pub fn select_unordered(
+    pub fn select_watched(
         &self,
         tenant: TenantId,
         matchers: &[Matcher],
-        min_t: i64,
-        max_t: i64,
+        range: (i64, i64),
+        sorted: bool,
+        watch: &dyn Watch,
     ) -> Result<Selection, SelectError> {
-        self.inner.find(tenant.0, matchers, min_t, max_t, false)
+        self.inner.find(tenant.0, matchers, range, sorted, watch)
+    }
+
+    pub(super) fn head(&self, tenant: TenantId) -> Option<Arc<Head>> {
+        self.inner.head(tenant.0)
+    }
+
+    /// Blocks of `tenant` that overlap the range.
+    pub(super) fn blocks_in(&self, tenant: TenantId, min_t: i64, max_t: i64) -> Vec<Arc<Block>> {
+        let view = Arc::clone(&self.inner.view.read());
+        blocks_of(&view, tenant.0, min_t, max_t)
     }
 
     /// Sorted label names of series that match any of `selectors` (all when empty).
@@ -370,10 +383,13 @@ impl Db {
         selectors: &[Vec<Matcher>],
         min_t: i64,
         max_t: i64,
+        watch: &dyn Watch,
     ) -> Result<Vec<Labels>, SelectError> {
         let mut out = Vec::new();
         for s in selectors {
-            let sel = self.inner.find(tenant.0, s, min_t, max_t, false)?;
+            let range = (min_t, max_t);
+            let sel = self.inner.find(tenant.0, s, range, false, watch)?;
+            watch.go_on(sel.len() * size_of::<Labels>())?;
             out.extend((0..sel.len()).map(|i| sel.labels(i).clone()));
         }
         out.sort_unstable();
@@ -625,38 +641,24 @@ impl Inner {
         Arc::clone(self.heads.write().entry(tenant).or_insert_with(new))
     }
 
-    pub(super) fn select(
+    pub(super) fn find(
         &self,
         tenant: u32,
         matchers: &[Matcher],
-        min_t: i64,
-        max_t: i64,
-    ) -> Result<Selection, SelectError> {
-        self.find(tenant, matchers, min_t, max_t, true)
-    }
-
-    fn find(
-        &self,
-        tenant: u32,
-        matchers: &[Matcher],
-        min_t: i64,
-        max_t: i64,
+        (min_t, max_t): (i64, i64),
         sorted: bool,
+        watch: &dyn Watch,
     ) -> Result<Selection, SelectError> {
         let view = Arc::clone(&self.view.read());
-        let blocks: Vec<Arc<Block>> = view
-            .blocks
-            .iter()
-            .filter(|b| b.meta.tenant == tenant && b.meta.max_t >= min_t && b.meta.min_t <= max_t)
-            .cloned()
-            .collect();
+        let blocks = blocks_of(&view, tenant, min_t, max_t);
         let from = view.min_valid.get(&tenant).copied().unwrap_or(i64::MIN);
         let find = if sorted {
             Selection::new
         } else {
             Selection::unordered
         };
-        let mut sel = find(self.head(tenant), from, blocks, matchers, min_t, max_t)?;
+        let range = (min_t, max_t);
+        let mut sel = find(self.head(tenant), from, blocks, matchers, range, watch)?;
         sel.hold(view);
         Ok(sel)
     }
@@ -683,6 +685,12 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn blocks_of(view: &View, tenant: u32, min_t: i64, max_t: i64) -> Vec<Arc<Block>> {
+    let overlaps =
+        |b: &&Arc<Block>| b.meta.tenant == tenant && b.meta.max_t >= min_t && b.meta.min_t <= max_t;
+    view.blocks.iter().filter(overlaps).cloned().collect()
 }
 
 fn block_matching(

@@ -16,6 +16,7 @@ use super::checkpoint::{self, CheckpointHeader};
 use super::db::{Inner, View, block_path, tombstone_path};
 use super::open::open_block;
 use super::select::Selection;
+use crate::budget::Unwatched;
 use crate::chunk::varint;
 use crate::model::Matcher;
 use crate::wal::SEGMENT_BYTES;
@@ -57,6 +58,9 @@ pub(super) fn run(inner: &Inner) {
         }
     }
 }
+
+/// Any time.
+const ALL: (i64, i64) = (i64::MIN, i64::MAX);
 
 /// First time of the range that `t` is in.
 fn range_start(t: i64, range: i64) -> i64 {
@@ -146,8 +150,8 @@ impl Inner {
                 border,
                 Vec::new(),
                 &[],
-                start,
-                start.saturating_add(range - 1).min(end - 1),
+                (start, start.saturating_add(range - 1).min(end - 1)),
+                &Unwatched,
             )
             .map_err(select_error)?;
             if let Some(b) = self.write_block(tenant, &sel, 1, Vec::new())? {
@@ -367,7 +371,7 @@ impl Inner {
     fn rewrite(&self, group: &[Arc<Block>], level: u32) -> Result<(), AppendError> {
         let tenant = group[0].meta.tenant;
         let names: Vec<String> = group.iter().map(|b| b.meta.ulid.clone()).collect();
-        let sel = Selection::new(None, i64::MIN, group.to_vec(), &[], i64::MIN, i64::MAX)
+        let sel = Selection::new(None, i64::MIN, group.to_vec(), &[], ALL, &Unwatched)
             .map_err(select_error)?;
         let made = self.write_block(tenant, &sel, level, names.clone())?;
         self.publish(made.into_iter().collect(), &names, None)
@@ -467,7 +471,7 @@ impl Inner {
     ) -> Result<(), AppendError> {
         let _one = self.maintenance.lock();
         let sel = self
-            .select(tenant, matchers, min_t, max_t)
+            .find(tenant, matchers, (min_t, max_t), false, &Unwatched)
             .map_err(select_error)?;
         if let Some(head) = self.head(tenant) {
             let sids = sel.head_sids();

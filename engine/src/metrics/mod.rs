@@ -7,6 +7,7 @@
 
 mod api;
 mod block;
+mod bound;
 mod checkpoint;
 mod db;
 mod head;

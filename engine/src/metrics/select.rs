@@ -6,17 +6,22 @@
 //! Invariants
 //! - S1  A column is strictly ascending in time.
 //! - S2  Series whose points lie at the same timestamps in the same sources get the same `Arc`.
+//! - S3  A series that was found costs its labels and about 40 bytes, and about 60 more for each
+//!   block that has it; the watch is asked before each of these tables grows.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::api::SelectError;
 use super::block::{Block, BlockError, ChunkRef};
 use super::db::View;
 use super::head::{Head, HeadSeries, HistPoint, ReadCache};
+use crate::budget::Watch;
 use crate::chunk::{ChunkError, values};
 use crate::model::{Column, HistogramSample, Labels, Matcher};
 
@@ -30,18 +35,93 @@ pub(super) struct SeriesPoints<'a> {
     pub(super) starts: &'a [(i64, i64)],
 }
 
+/// The watch is asked once in so many series.
+const CHECK_SERIES: usize = 1024;
+
+/// No part, no further part.
+const NONE: u32 = u32::MAX;
+
 /// A series' part in one block.
 struct BlockPart {
     block: u32,
     id: u32,
-    chunks: SmallVec<[ChunkRef; 1]>,
+    /// Its chunks among [`Parts::chunks`].
+    chunks: (u32, u32),
+    /// Its start timestamps among [`Parts::starts`].
+    starts: (u32, u32),
+    /// The part in the next block.
+    next: u32,
+}
+
+/// What series have in blocks. One table each, because a selection may have a million series.
+#[derive(Default)]
+struct Parts {
+    all: Vec<BlockPart>,
+    chunks: Vec<ChunkRef>,
     starts: Vec<(i64, i64)>,
+}
+
+impl Parts {
+    /// The parts of a series, in the order of the blocks.
+    fn of(&self, e: &Entry) -> impl Iterator<Item = &BlockPart> {
+        let mut at = e.first_part;
+        std::iter::from_fn(move || {
+            let part = self.all.get(at as usize)?;
+            at = part.next;
+            Some(part)
+        })
+    }
+
+    fn chunks(&self, p: &BlockPart) -> &[ChunkRef] {
+        &self.chunks[p.chunks.0 as usize..p.chunks.1 as usize]
+    }
+
+    fn starts(&self, p: &BlockPart) -> &[(i64, i64)] {
+        &self.starts[p.starts.0 as usize..p.starts.1 as usize]
+    }
+
+    /// Appends a part to those of `e`.
+    fn push(&mut self, e: &mut Entry, part: BlockPart) {
+        let new = self.all.len() as u32;
+        let mut last = NONE;
+        let mut at = e.first_part;
+        while let Some(p) = self.all.get(at as usize) {
+            (last, at) = (at, p.next);
+        }
+        match self.all.get_mut(last as usize) {
+            Some(p) => p.next = new,
+            None => e.first_part = new,
+        }
+        self.all.push(part);
+    }
 }
 
 struct Entry {
     labels: Labels,
     head: Option<HeadSeries>,
-    parts: SmallVec<[BlockPart; 1]>,
+    first_part: u32,
+}
+
+/// Finds series again by their labels.
+#[derive(Default)]
+struct ByLabels {
+    table: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+}
+
+impl ByLabels {
+    fn find(&self, entries: &[Entry], labels: &Labels) -> Option<u32> {
+        let hash = self.hasher.hash_one(labels);
+        let equal = |i: &u32| entries[*i as usize].labels == *labels;
+        self.table.find(hash, equal).copied()
+    }
+
+    /// Notes the entry that was pushed last.
+    fn note_last(&mut self, entries: &[Entry]) {
+        let hash = |i: &u32| self.hasher.hash_one(&entries[*i as usize].labels);
+        let last = entries.len() as u32 - 1;
+        self.table.insert_unique(hash(&last), last, hash);
+    }
 }
 
 /// The series of one select, in label order unless that was waived, with their points still
@@ -52,6 +132,7 @@ pub struct Selection {
     head_from: i64,
     blocks: Vec<Arc<Block>>,
     entries: Vec<Entry>,
+    parts: Parts,
     min_t: i64,
     max_t: i64,
     /// Keeps the head from dropping what this selection still needs (D1).
@@ -77,11 +158,11 @@ impl Selection {
         head_from: i64,
         blocks: Vec<Arc<Block>>,
         matchers: &[Matcher],
-        min_t: i64,
-        max_t: i64,
+        range: (i64, i64),
+        watch: &dyn Watch,
     ) -> Result<Self, SelectError> {
-        let mut found = Self::unordered(head, head_from, blocks, matchers, min_t, max_t)?;
-        found.sort();
+        let mut found = Self::unordered(head, head_from, blocks, matchers, range, watch)?;
+        found.sort(watch)?;
         Ok(found)
     }
 
@@ -92,88 +173,129 @@ impl Selection {
         head_from: i64,
         blocks: Vec<Arc<Block>>,
         matchers: &[Matcher],
-        min_t: i64,
-        max_t: i64,
+        (min_t, max_t): (i64, i64),
+        watch: &dyn Watch,
     ) -> Result<Self, SelectError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut by_labels: Map<Labels, u32> = Map::default();
         let several = blocks.len() + usize::from(head.is_some()) > 1;
-        let mut err = None;
-        for (b, block) in blocks.iter().enumerate() {
-            let ids = block.select(matchers)?;
-            block.entries(&ids, &mut |id, e| {
-                let mut chunks: SmallVec<[ChunkRef; 1]> = SmallVec::new();
-                chunks.extend(
-                    e.chunks
-                        .iter()
-                        .copied()
-                        .filter(|c| overlaps(block, c, min_t, max_t)),
-                );
-                if chunks.is_empty() {
-                    return;
-                }
-                let labels = match block.labels(&e) {
-                    Ok(l) => l,
-                    Err(x) => return err = Some(x),
-                };
-                let part = BlockPart {
-                    block: b as u32,
-                    id,
-                    chunks,
-                    starts: e.starts,
-                };
-                let at = by_labels.get(&labels).copied().filter(|_| several);
-                match at {
-                    Some(i) => entries[i as usize].parts.push(part),
-                    None => {
-                        if several {
-                            by_labels.insert(labels.clone(), entries.len() as u32);
-                        }
-                        let mut parts = SmallVec::new();
-                        parts.push(part);
-                        entries.push(Entry {
-                            labels,
-                            head: None,
-                            parts,
-                        });
-                    }
-                }
-            })?;
-        }
-        if let Some(e) = err {
-            return Err(e.into());
-        }
-        if let Some(head) = head
-            .as_ref()
-            .filter(|h| h.max_t() >= min_t && h.min_t() <= max_t)
-        {
-            head.select(matchers, &mut |s, labels| match by_labels.get(&labels) {
-                Some(i) => entries[*i as usize].head = Some(s),
-                None => entries.push(Entry {
-                    labels,
-                    head: Some(s),
-                    parts: SmallVec::new(),
-                }),
-            });
-        }
+        let head_in_range = |h: &&Arc<Head>| h.max_t() >= min_t && h.min_t() <= max_t;
         let mut found = Self {
-            head,
+            head: None,
             head_from,
-            blocks,
-            entries,
+            blocks: Vec::new(),
+            entries: Vec::new(),
+            parts: Parts::default(),
             min_t,
             max_t,
             view: None,
         };
+        let mut by_labels = ByLabels::default();
+        for (b, block) in blocks.iter().enumerate() {
+            found.add_block(
+                b as u32,
+                block,
+                matchers,
+                several.then_some(&mut by_labels),
+                watch,
+            )?;
+        }
+        if let Some(head) = head.as_ref().filter(head_in_range) {
+            found.add_head(head, matchers, &by_labels, watch)?;
+        }
+        (found.head, found.blocks) = (head, blocks);
         if !found.floats_only() {
-            found.sort();
+            found.sort(watch)?;
         }
         Ok(found)
     }
 
+    /// Adds what matches in the block with number `b`.
+    fn add_block(
+        &mut self,
+        b: u32,
+        block: &Block,
+        matchers: &[Matcher],
+        mut by_labels: Option<&mut ByLabels>,
+        watch: &dyn Watch,
+    ) -> Result<(), SelectError> {
+        let ids = block.select(matchers)?;
+        let (entries, parts) = (&mut self.entries, &mut self.parts);
+        let (min_t, max_t) = (self.min_t, self.max_t);
+        let mut seen = 0_usize;
+        block.entries(&ids, &mut |id, e| {
+            seen += 1;
+            if seen.is_multiple_of(CHECK_SERIES) {
+                watch.go_on(growth(entries, CHECK_SERIES) + growth(&parts.chunks, CHECK_SERIES))?;
+            }
+            let from = parts.chunks.len();
+            let overlapping = |c: &&ChunkRef| overlaps(block, c, min_t, max_t);
+            parts
+                .chunks
+                .extend(e.chunks.iter().filter(overlapping).copied());
+            if parts.chunks.len() == from {
+                return Ok(());
+            }
+            let chunks = (from as u32, parts.chunks.len() as u32);
+            let from = parts.starts.len() as u32;
+            parts.starts.extend_from_slice(&e.starts);
+            let part = BlockPart {
+                block: b,
+                id,
+                chunks,
+                starts: (from, parts.starts.len() as u32),
+                next: NONE,
+            };
+            let labels = block.labels(&e)?;
+            let known = by_labels.as_ref().and_then(|l| l.find(entries, &labels));
+            let at = known.unwrap_or_else(|| {
+                entries.push(Entry {
+                    labels,
+                    head: None,
+                    first_part: NONE,
+                });
+                if let Some(by_labels) = &mut by_labels {
+                    by_labels.note_last(entries);
+                }
+                entries.len() as u32 - 1
+            });
+            parts.push(&mut entries[at as usize], part);
+            Ok(())
+        })
+    }
+
+    /// Adds what matches in the head.
+    fn add_head(
+        &mut self,
+        head: &Head,
+        matchers: &[Matcher],
+        by_labels: &ByLabels,
+        watch: &dyn Watch,
+    ) -> Result<(), SelectError> {
+        let found = head.select(matchers);
+        let entries = &mut self.entries;
+        watch.go_on((entries.len() + found.len()) * size_of::<Entry>())?;
+        entries.reserve(found.len());
+        for (k, (s, labels)) in found.iter().enumerate() {
+            if k.is_multiple_of(CHECK_SERIES) {
+                watch.go_on(0)?;
+            }
+            match by_labels.find(entries, &labels) {
+                Some(i) => entries[i as usize].head = Some(s),
+                None => entries.push(Entry {
+                    labels,
+                    head: Some(s),
+                    first_part: NONE,
+                }),
+            }
+        }
+        Ok(())
+    }
+
     /// Cost: little where blocks, which are sorted, hold everything.
-    fn sort(&mut self) {
+    fn sort(&mut self, watch: &dyn Watch) -> Result<(), SelectError> {
+        // A sort that keeps sorted runs takes room for half of the entries.
+        watch.go_on(self.entries.len() / 2 * size_of::<Entry>())?;
         self.entries.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(watch.go_on(0)?)
     }
 
     /// True when no series can have histograms or samples beside the rows.
@@ -225,7 +347,7 @@ impl Selection {
 
     /// Ids of the series in block `b`.
     pub(super) fn block_ids(&self, b: usize) -> Vec<u32> {
-        let parts = self.entries.iter().flat_map(|e| &e.parts);
+        let parts = self.parts.all.iter();
         parts
             .filter(|p| p.block as usize == b)
             .map(|p| p.id)
@@ -295,28 +417,37 @@ impl Selection {
     fn has_histograms(&self, i: usize) -> bool {
         let e = &self.entries[i];
         let in_block = |p: &BlockPart| {
-            p.chunks
-                .iter()
-                .any(|c| matches!(c, ChunkRef::Histogram { .. }))
+            let mut chunks = self.parts.chunks(p).iter();
+            chunks.any(|c| matches!(c, ChunkRef::Histogram { .. }))
         };
         let in_head = |h: &HeadSeries| {
             self.head
                 .as_ref()
                 .is_some_and(|head| head.has_histograms(h.sid))
         };
-        e.parts.iter().any(in_block) || e.head.as_ref().is_some_and(in_head)
+        self.parts.of(e).any(in_block) || e.head.as_ref().is_some_and(in_head)
     }
 
     /// Series with equal keys are likely to share timestamps.
     fn group_key(&self, i: usize) -> (u32, u32, u32, u16) {
         let e = &self.entries[i];
         let (g, slot) = e.head.as_ref().map_or((u32::MAX, 0), |h| h.place);
-        let column = |p: &BlockPart| match p.chunks.first() {
+        let column = |p: &BlockPart| match self.parts.chunks(p).first() {
             Some(ChunkRef::Float { column, .. }) => *column,
             _ => u32::MAX,
         };
-        let (b, c) = e.parts.first().map_or((0, 0), |p| (p.block, column(p)));
+        let first = self.parts.of(e).next();
+        let (b, c) = first.map_or((0, 0), |p| (p.block, column(p)));
         (g, b, c, slot)
+    }
+}
+
+/// Bytes that `v` allocates when it grows by `n` elements.
+fn growth<T>(v: &Vec<T>, n: usize) -> usize {
+    if v.len() + n > v.capacity() {
+        2 * v.capacity() * size_of::<T>()
+    } else {
+        0
     }
 }
 
@@ -493,7 +624,7 @@ impl<'a> Scan<'a> {
         self.histograms.clear();
         self.starts.clear();
         let mut parts: SmallVec<[Part; 4]> = SmallVec::new();
-        for p in &e.parts {
+        for p in sel.parts.of(e) {
             let block = &sel.blocks[p.block as usize];
             let deleted = if block.tombstones.read().is_empty() {
                 Vec::new()
@@ -501,7 +632,7 @@ impl<'a> Scan<'a> {
                 block.deleted(p.id)
             };
             let before = (parts.len(), self.histograms.len());
-            for c in &p.chunks {
+            for c in sel.parts.chunks(p) {
                 match c {
                     ChunkRef::Float { column, .. } => {
                         let ts = match self.columns.get(&(p.block, *column)) {
@@ -519,7 +650,7 @@ impl<'a> Scan<'a> {
                     ChunkRef::Histogram { .. } => block.histograms(c, &mut self.histograms)?,
                 }
             }
-            self.starts.extend_from_slice(&p.starts);
+            self.starts.extend_from_slice(sel.parts.starts(p));
             if !deleted.is_empty() {
                 self.delete(&mut parts, before.0, &deleted);
                 let mut k = 0;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::budget::Unwatched;
 use crate::io::sim::{Fault, SimFs};
 use crate::io::{ManualClock, Rng};
 use crate::model::{
@@ -605,7 +606,8 @@ fn more_than_65536_blocks_are_told_apart() {
     let mut many = vec![block_of(0); 1 << 16];
     many.push(block_of(1));
     let second = [Matcher::equal("i", "1")];
-    let sel = Selection::new(None, i64::MIN, many, &second, i64::MIN, i64::MAX).expect("select");
+    const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+    let sel = Selection::new(None, i64::MIN, many, &second, ALL, &Unwatched).expect("select");
     let mut seen = Vec::new();
     sel.scan(0..sel.len(), &mut |_, c| {
         seen.extend(c.ts.iter().zip(c.values).map(|(t, v)| (*t, *v)));

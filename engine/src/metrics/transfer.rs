@@ -11,6 +11,7 @@ use super::db::{Db, Inner, block_path};
 use super::open::open_block;
 use super::select::SeriesPoints;
 use super::tsdb::{TsdbBlock, TsdbError, TsdbWriter};
+use crate::budget::Unwatched;
 use crate::io::Fs;
 use crate::model::{HistogramPoint, Labels, Matcher, Sample, TenantId};
 
@@ -149,7 +150,9 @@ impl Inner {
         done: &mut Transferred,
     ) -> Result<(), TransferError> {
         let read = |e: super::api::SelectError| TransferError::Read(e.to_string());
-        let sel = self.select(tenant, matchers, min_t, max_t).map_err(read)?;
+        let sel = self
+            .find(tenant, matchers, (min_t, max_t), true, &Unwatched)
+            .map_err(read)?;
         if sel.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Errors of the HTTP API.
 
 use axum::response::Response;
+use engine::budget::Stop;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
@@ -102,8 +103,9 @@ impl From<engine::metrics::SelectError> for ApiError {
     fn from(e: engine::metrics::SelectError) -> Self {
         use engine::metrics::SelectError as E;
         let kind = match &e {
-            E::Budget(_) => ErrorKind::Execution,
-            E::Canceled => ErrorKind::Canceled,
+            E::Stopped(Stop::Canceled) => ErrorKind::Canceled,
+            E::Stopped(Stop::TimedOut) => ErrorKind::Timeout,
+            E::Stopped(_) => ErrorKind::Execution,
             _ => ErrorKind::Internal,
         };
         Self::new(kind, e.to_string())

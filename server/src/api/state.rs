@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use engine::budget::Pool;
 use engine::metrics::Db;
 use engine::model::TenantId;
 use engine::store::Store;
@@ -19,7 +20,7 @@ use crate::config::prometheus::LoadedConfig;
 use crate::ingest::LogService;
 use crate::rules;
 use crate::scrape::Scraper;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, thread_bytes};
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) struct ServerOptions {
     pub(crate) query_timeout: Duration,
     /// Samples a query may hold in memory.
     pub(crate) query_max_samples: usize,
+    /// Bytes that all queries may hold together.
+    pub(crate) query_max_memory: usize,
     /// Queries at a time.
     pub(crate) query_concurrency: usize,
     /// How old the newest sample of a series may be.
@@ -145,6 +148,8 @@ pub(crate) struct Api {
     pub(crate) notices: broadcast::Sender<Notification>,
     /// How many listen.
     pub(crate) listeners: AtomicUsize,
+    /// The memory of queries.
+    pub(crate) query_memory: Arc<Pool>,
     /// Queries that may run.
     pub(crate) query_slots: Arc<Semaphore>,
     /// Queries that do, once the data directory is ours.
@@ -172,6 +177,7 @@ impl Api {
             alertmanager: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
+            query_memory: Pool::new(thread_bytes, options.query_max_memory as u64),
             query_slots: Arc::new(Semaphore::new(options.query_concurrency.max(1))),
             active_queries: std::sync::OnceLock::new(),
             read_slots: Arc::new(Semaphore::new(options.read_concurrency.max(1))),

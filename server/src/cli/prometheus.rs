@@ -319,6 +319,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "Samples a query may hold in memory",
     ),
     flag(
+        "query.max-memory",
+        "160MB",
+        Kind::Size,
+        "Memory that all running queries may hold together, a single one three quarters of it",
+    ),
+    flag(
         "enable-feature",
         "",
         Kind::List,
@@ -446,6 +452,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
             read_timeout: v.duration("web.read-timeout").as_std(),
             query_timeout: v.duration("query.timeout").as_std(),
             query_max_samples: v.number("query.max-samples"),
+            query_max_memory: bytes("query.max-memory")?,
             query_concurrency: v.number("query.max-concurrency"),
             lookback_ms: v.duration("query.lookback-delta").as_ms(),
             read_concurrency: v.number("storage.remote.read-concurrent-limit"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use engine::budget::Watch;
 use engine::metrics::SelectError;
 use engine::model::{Column, FloatHistogram, HistogramSample, Labels, Matcher};
 use query::source::{SelectHints, SeriesReader, SeriesSet, Source, stored_hint};
@@ -108,6 +109,7 @@ impl Source for MemorySource {
         min_t: i64,
         max_t: i64,
         _hints: &SelectHints,
+        _watch: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
         let within = |t: i64| t >= min_t && t <= max_t;
         let series: Vec<(Labels, Arc<Stored>)> = self

@@ -310,6 +310,12 @@ impl Block {
             .collect())
     }
 
+    /// Number of values of `name`, if the tables have been read already.
+    pub(in crate::metrics) fn known_values(&self, name: &str) -> Option<u64> {
+        let tables = self.tables.get()?.as_ref().ok()?;
+        Some(tables.name(name).map_or(0, |(_, n)| u64::from(n)))
+    }
+
     /// All values of `name`, or those that series in `of` have, sorted.
     pub(in crate::metrics) fn label_values(
         &self,
@@ -375,12 +381,12 @@ impl Block {
         Ok(e)
     }
 
-    /// Calls `visit` with the entries of the series in `ids`, ascending.
-    pub(in crate::metrics) fn entries(
+    /// Calls `visit` with the entries of the series in `ids`, ascending, until it fails.
+    pub(in crate::metrics) fn entries<E: From<BlockError>>(
         &self,
         ids: &RoaringBitmap,
-        visit: &mut dyn FnMut(u32, SeriesEntry),
-    ) -> Result<(), BlockError> {
+        visit: &mut dyn FnMut(u32, SeriesEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut current = usize::MAX;
         let mut raw: Arc<Vec<u8>> = Arc::default();
         let mut at = 0; // offset in `raw`
@@ -403,7 +409,7 @@ impl Block {
             read_entry(&mut r, Some(&mut e)).map_err(err)?;
             next += 1;
             at = raw.len() - r.rest.len();
-            visit(id, e);
+            visit(id, e)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use parking_lot::RwLockReadGuard;
 use roaring::RoaringBitmap;
 
 use super::group::{Scratch, Sealed, is_absent};
@@ -17,6 +18,26 @@ pub(in crate::metrics) struct HeadSeries {
     pub(in crate::metrics) sid: u32,
     /// Its group and slot.
     pub(in crate::metrics) place: (u32, u16),
+}
+
+/// Matching series while none can come or go.
+pub(in crate::metrics) struct HeadMatches<'a> {
+    index: RwLockReadGuard<'a, Index>,
+    ids: RoaringBitmap,
+}
+
+impl HeadMatches<'_> {
+    pub(in crate::metrics) fn len(&self) -> usize {
+        usize::try_from(self.ids.len()).unwrap_or(usize::MAX)
+    }
+
+    /// The series with their labels, in id order. Cost: the labels are copied.
+    pub(in crate::metrics) fn iter(&self) -> impl Iterator<Item = (HeadSeries, Labels)> {
+        self.ids.iter().map(|sid| {
+            let place = self.index.loc[sid as usize];
+            (HeadSeries { sid, place }, self.index.table.labels(sid))
+        })
+    }
 }
 
 /// What a series has outside of rows, in a time range.
@@ -43,17 +64,11 @@ pub(in crate::metrics) struct ReadCache {
 }
 
 impl Head {
-    /// Series that match, in id order, with a newest sample at or after `min_t`.
-    pub(in crate::metrics) fn select(
-        &self,
-        matchers: &[Matcher],
-        visit: &mut dyn FnMut(HeadSeries, Labels),
-    ) {
-        let idx = self.index.read();
-        for sid in &matching_series(&idx.table, matchers) {
-            let place = idx.loc[sid as usize];
-            visit(HeadSeries { sid, place }, idx.table.labels(sid));
-        }
+    /// The series that match. New series wait until the result is dropped.
+    pub(in crate::metrics) fn select(&self, matchers: &[Matcher]) -> HeadMatches<'_> {
+        let index = self.index.read();
+        let ids = matching_series(&index.table, matchers);
+        HeadMatches { index, ids }
     }
 
     /// Ids of the series that match any of `selectors` (`None`: no selectors, all series).

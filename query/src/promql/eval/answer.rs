@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use engine::budget::{OverMemory, Pool, Share};
 use engine::model::{FloatHistogram, Labels};
 
 use super::context::{Context, Counters, StepCount};
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub type_and_unit_labels: bool,
     /// How scans are shared among threads.
     pub parallelism: Parallelism,
+    /// Where the memory of queries is counted; nowhere without.
+    pub memory: Option<Arc<Pool>>,
 }
 
 impl Default for EngineOptions {
@@ -52,6 +55,7 @@ impl Default for EngineOptions {
             use_start_timestamps: false,
             type_and_unit_labels: false,
             parallelism: Parallelism::default(),
+            memory: None,
         }
     }
 }
@@ -104,6 +108,9 @@ pub enum QueryError {
     /// Over the sample budget: answer 422.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// Over its memory: answer 422.
+    #[error(transparent)]
+    OverMemory(#[from] OverMemory),
     /// Took too long: answer 503.
     #[error("query timed out in expression evaluation")]
     Timeout,
@@ -207,6 +214,8 @@ pub struct Answer {
     pub per_step: Vec<StepStats>,
     /// Time spent.
     pub timings: Timings,
+    /// The memory of the query; keep it as long as the value.
+    pub memory: Option<Arc<Share>>,
 }
 
 /// Evaluates queries. Cheap to clone; holds no state between queries.
@@ -320,6 +329,7 @@ impl Engine {
     ) -> Result<Answer, QueryError> {
         let now = || opts.clock.map_or(Duration::ZERO, |c| c());
         let begin = now();
+        let memory = self.options.memory.as_ref().map(|p| Arc::new(p.share()));
         let cx = PlanContext {
             start: grid.start,
             end,
@@ -341,6 +351,8 @@ impl Engine {
             cancel: opts.cancel.unwrap_or(&never),
             clock: opts.clock,
             deadline: opts.clock.map(|_| begin + timeout),
+            memory: memory.as_deref(),
+            here: memory.as_deref().map(Share::thread),
             annotations: RefCell::default(),
             stats: Counters::default(),
             held: Cell::new(0),
@@ -359,9 +371,9 @@ impl Engine {
             let val = ctx.eval(&root, &grid)?;
             let val = ctx.finish_names(val, instant)?;
             if instant {
-                instant_value(val, &grid)
+                ctx.instant_value(val, &grid)?
             } else {
-                Value::Matrix(matrix(val, &grid))
+                Value::Matrix(ctx.matrix(val, &grid)?)
             }
         };
         let evaluated = now();
@@ -373,6 +385,8 @@ impl Engine {
             other => other,
         };
         let done = now();
+        // What is held now belongs to the answer.
+        drop(ctx.here);
         let per_step = ctx.stats.per_step.take().unwrap_or_default();
         let per_step = per_step.iter().enumerate().map(|(k, c)| StepStats {
             t: grid.t(k),
@@ -394,6 +408,7 @@ impl Engine {
                 result_sort: done.saturating_sub(evaluated),
                 total: done.saturating_sub(begin),
             },
+            memory: memory.clone(),
         })
     }
 }
@@ -408,6 +423,50 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// The points of a range query.
+    fn matrix(&self, val: Val, grid: &Grid) -> EResult<Vec<MatrixSeries>> {
+        match val {
+            Val::Scalar(s) => {
+                self.look(grid.n * size_of::<(i64, f64)>())?;
+                let floats = (0..grid.n).map(|k| (grid.t(k), s.at(k))).collect();
+                Ok(vec![MatrixSeries {
+                    labels: Labels::empty(),
+                    floats,
+                    histograms: Vec::new(),
+                }])
+            }
+            Val::Vector(v) => {
+                self.look(v.len() * size_of::<MatrixSeries>())?;
+                let mut out = Vec::with_capacity(v.len());
+                for s in v {
+                    self.check()?;
+                    if s.steps.any() {
+                        let (floats, histograms) = points(&s.steps, grid);
+                        out.push(MatrixSeries {
+                            labels: s.labels,
+                            floats,
+                            histograms,
+                        });
+                    }
+                }
+                Ok(out)
+            }
+            Val::Str(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn instant_value(&self, val: Val, grid: &Grid) -> EResult<Value> {
+        let t = grid.start;
+        Ok(match val {
+            Val::Scalar(s) => Value::Scalar(t, s.at(0)),
+            Val::Str(s) => Value::String(t, s),
+            Val::Vector(v) => {
+                self.look(v.len() * size_of::<Sample>())?;
+                Value::Vector(v.into_iter().filter_map(|s| instant_sample(s, t)).collect())
+            }
+        })
+    }
+
     fn range_vector(&self, node: &Node, grid: &Grid) -> EResult<Vec<MatrixSeries>> {
         match node {
             Node::Invariant(inner) => self.range_vector(inner, grid),
@@ -418,7 +477,7 @@ impl Context<'_> {
                 self.count(seen, 0);
                 self.count_step(0, seen, 0);
                 let done = self.finish_names(Val::Vector(series), false)?;
-                Ok(matrix(done, &sub))
+                self.matrix(done, &sub)
             }
             _ => Err(QueryError::Execution("expected a range vector".to_owned())),
         }
@@ -439,43 +498,6 @@ fn points(steps: &Steps, grid: &Grid) -> (Vec<(i64, f64)>, Vec<(i64, Arc<FloatHi
         .filter_map(|(k, h)| h.as_ref().map(|h| (grid.t(k), h.clone())))
         .collect();
     (floats, hists)
-}
-
-fn matrix(val: Val, grid: &Grid) -> Vec<MatrixSeries> {
-    match val {
-        Val::Scalar(s) => {
-            let floats = (0..grid.n).map(|k| (grid.t(k), s.at(k))).collect();
-            vec![MatrixSeries {
-                labels: Labels::empty(),
-                floats,
-                histograms: Vec::new(),
-            }]
-        }
-        Val::Vector(v) => v
-            .into_iter()
-            .filter(|s| s.steps.any())
-            .map(|s| {
-                let (floats, histograms) = points(&s.steps, grid);
-                MatrixSeries {
-                    labels: s.labels,
-                    floats,
-                    histograms,
-                }
-            })
-            .collect(),
-        Val::Str(_) => Vec::new(),
-    }
-}
-
-fn instant_value(val: Val, grid: &Grid) -> Value {
-    let t = grid.start;
-    match val {
-        Val::Scalar(s) => Value::Scalar(t, s.at(0)),
-        Val::Str(s) => Value::String(t, s),
-        Val::Vector(v) => {
-            Value::Vector(v.into_iter().filter_map(|s| instant_sample(s, t)).collect())
-        }
-    }
 }
 
 fn instant_sample(s: Series, t: i64) -> Option<Sample> {

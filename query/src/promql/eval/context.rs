@@ -8,6 +8,7 @@ use super::series::{Mask, Series, without_metadata};
 use super::{EResult, Val};
 use crate::promql::annotations::Annotations;
 use crate::source::Source;
+use engine::budget::{Share, Stop, ThreadShare, Watch};
 use engine::metrics::SelectError;
 use engine::model::Labels;
 use hashbrown::HashMap;
@@ -40,14 +41,17 @@ pub(crate) struct Context<'a> {
     pub(crate) cancel: &'a CancelToken,
     pub(crate) clock: Option<&'a dyn Fn() -> Duration>,
     pub(crate) deadline: Option<Duration>,
+    /// The memory of the query, and what this thread has of it.
+    pub(crate) memory: Option<&'a Share>,
+    pub(crate) here: Option<ThreadShare<'a>>,
     pub(crate) annotations: RefCell<Annotations>,
     pub(crate) stats: Counters,
     pub(crate) held: Cell<u64>,
     pub(crate) ticks: Cell<u32>,
 }
 
-/// The clock is looked at once in so many checks: it may be slow.
-const CHECKS_PER_CLOCK: u32 = 32;
+/// The clock and the memory are looked at once in so many checks: it may be slow.
+const CHECKS_PER_LOOK: u32 = 32;
 
 /// Longest label value that is not charged.
 const LABEL_BYTES_FREE: usize = 256;
@@ -64,11 +68,21 @@ impl Context<'_> {
         }
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks % CHECKS_PER_CLOCK == 1
-            && let (Some(clock), Some(deadline)) = (self.clock, self.deadline)
+        if ticks % CHECKS_PER_LOOK == 1 {
+            self.look(0)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the clock, and whether `bytes` more of memory may be taken.
+    pub(crate) fn look(&self, bytes: usize) -> EResult<()> {
+        if let (Some(clock), Some(deadline)) = (self.clock, self.deadline)
             && clock() > deadline
         {
             return Err(QueryError::Timeout);
+        }
+        if let Some(here) = &self.here {
+            here.check(bytes)?;
         }
         Ok(())
     }
@@ -188,11 +202,33 @@ impl Context<'_> {
     }
 }
 
+impl Watch for Context<'_> {
+    fn go_on(&self, bytes: usize) -> Result<(), Stop> {
+        if self.cancel.is_canceled() {
+            return Err(Stop::Canceled);
+        }
+        match self.look(bytes) {
+            Ok(()) => Ok(()),
+            Err(QueryError::OverMemory(e)) => Err(Stop::Memory(e)),
+            Err(_) => Err(Stop::TimedOut),
+        }
+    }
+}
+
+impl From<Stop> for QueryError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Canceled => Self::Canceled,
+            Stop::Memory(e) => Self::OverMemory(e),
+            _ => Self::Timeout,
+        }
+    }
+}
+
 impl From<SelectError> for QueryError {
     fn from(e: SelectError) -> Self {
         match e {
-            SelectError::Budget(text) => Self::Execution(text),
-            SelectError::Canceled => Self::Canceled,
+            SelectError::Stopped(stop) => stop.into(),
             SelectError::Storage(text) => Self::Storage(format!("expanding series: {text}")),
             other => Self::Storage(format!("expanding series: {other}")),
         }

@@ -12,6 +12,7 @@
 mod aggregate;
 mod answer;
 mod binary;
+mod brief;
 mod call;
 mod classic;
 mod context;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use engine::budget::Share;
 use engine::model::Column;
 use parking_lot::{Condvar, Mutex};
 
@@ -134,6 +135,7 @@ struct Shared<'q> {
     lookback: i64,
     cancel: &'q CancelToken,
     held: u64,
+    memory: Option<&'q Share>,
     /// Number of steps that are counted one by one.
     per_step: Option<usize>,
 }
@@ -168,7 +170,9 @@ impl<'q> Shared<'q> {
         })
     }
 
-    fn context(&self) -> Context<'q> {
+    /// The context of a helping thread, or another one for the thread of the query, which counts
+    /// its memory already.
+    fn context(&self, helping: bool) -> Context<'q> {
         Context {
             source: self.source,
             options: self.options,
@@ -177,6 +181,8 @@ impl<'q> Shared<'q> {
             // The thread of the query looks at the clock, and stops the others.
             clock: None,
             deadline: None,
+            memory: self.memory,
+            here: self.memory.filter(|_| helping).map(Share::thread),
             annotations: RefCell::default(),
             stats: Counters::default(),
             held: Cell::new(self.held),
@@ -247,7 +253,7 @@ impl<'q> Shared<'q> {
 
     /// What a helping thread does until there is nothing left.
     fn help<W>(&self, set: &dyn SeriesSet, own: &(dyn Fn() -> W + Sync), each: Each<'_, W>) {
-        let (cx, mut own, mut reader) = (self.context(), own(), set.reader());
+        let (cx, mut own, mut reader) = (self.context(true), own(), set.reader());
         loop {
             let mut board = self.board.lock();
             let claimed = loop {
@@ -321,6 +327,7 @@ impl Context<'_> {
             lookback: self.lookback,
             cancel: self.cancel,
             held: self.held.get(),
+            memory: self.memory,
             per_step: self.stats.per_step.borrow().as_ref().map(Vec::len),
         };
         std::thread::scope(|threads| {
@@ -348,7 +355,7 @@ impl Context<'_> {
         each: Each<'_, W>,
         sink: Sink<'_>,
     ) -> EResult<()> {
-        let (cx, mut own, mut reader) = (shared.context(), own(), set.reader());
+        let (cx, mut own, mut reader) = (shared.context(false), own(), set.reader());
         let mut steps = Steps::new(grid.n);
         for number in 0..shared.portions.len() {
             let mut portion = loop {

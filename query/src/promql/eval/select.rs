@@ -32,7 +32,7 @@ impl Context<'_> {
             step_ms: if spec.grid.n > 1 { spec.grid.step } else { 0 },
             unordered: s.unordered,
         };
-        Ok(self.source.select(&s.matchers, from, to, &hints)?)
+        Ok(self.source.select(&s.matchers, from, to, &hints, self)?)
     }
 
     /// Scans all series of a set, stopping at the first error of `visit`.

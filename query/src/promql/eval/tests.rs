@@ -3,6 +3,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::budget::Watch;
 use engine::metrics::SelectError;
 use engine::model::{Column, Labels, Matcher};
 
@@ -37,6 +38,7 @@ impl Source for Fixed {
         _: i64,
         _: i64,
         _: &SelectHints,
+        _: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
         Ok(Box::new(Fixed {
             n: self.n,
@@ -341,8 +343,9 @@ impl Source for Broken {
         from: i64,
         to: i64,
         hints: &SelectHints,
+        watch: &dyn Watch,
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
-        drop(self.0.select(m, from, to, hints)?);
+        drop(self.0.select(m, from, to, hints, watch)?);
         Ok(Box::new(BrokenSet(fixed(self.0.n), self.1)))
     }
 }

@@ -1,7 +1,10 @@
 //! Answers of queries, written series by series.
 
+use std::sync::Arc;
+
 use ::query::promql::histogram::all_buckets;
 use ::query::promql::{MatrixSeries, Sample, SampleValue, Value};
+use engine::budget::Share;
 use engine::model::FloatHistogram;
 
 use super::json::{write_string, write_time, write_value};
@@ -11,6 +14,8 @@ use crate::http::ChunkSource;
 /// A query's answer on its way out.
 pub(crate) struct QueryBody {
     value: Value,
+    /// Held as long as the value.
+    _memory: Option<Arc<Share>>,
     /// What stands after the result: stats and the end of the envelope.
     tail: Vec<u8>,
     /// Series that have been written; `None` before the first byte.
@@ -21,10 +26,11 @@ pub(crate) struct QueryBody {
 }
 
 impl QueryBody {
-    /// The body for `value`; `tail` follows the result.
-    pub(crate) fn new(value: Value, tail: Vec<u8>) -> Self {
+    /// The body for `value`, whose memory is counted by `memory`; `tail` follows the result.
+    pub(crate) fn new(value: Value, memory: Option<Arc<Share>>, tail: Vec<u8>) -> Self {
         Self {
             value,
+            _memory: memory,
             tail,
             at: None,
             point: 0,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use engine::budget::Watch;
+use engine::metrics::SelectError;
 use engine::model::{
     CUSTOM_BUCKETS_SCHEMA, Column, FloatHistogram, Labels, METRIC_NAME, MetricType, is_stale,
 };
@@ -14,7 +16,7 @@ use engine::wire::exposition::write::{Family, Metric, MetricValue, write_end, wr
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{HeaderMap, StatusCode, Uri};
 
-use super::labels::{blocking, metric_name};
+use super::labels::{metric_name, reading};
 use super::selector;
 use crate::api::Api;
 use crate::api::call::finish;
@@ -54,10 +56,14 @@ pub(super) async fn federate(
     };
     let now = jiff::Timestamp::now().as_millisecond();
     let (tenant, from) = (api.tenant(), now - api.options.lookback_ms);
-    let collect = move || -> Result<Vec<Newest>, ApiError> {
+    let collect = move |watch: &dyn Watch| -> Result<Vec<Newest>, ApiError> {
         let mut all: Vec<Newest> = Vec::new();
         for matchers in &selectors {
-            let found = db.select(tenant, matchers, from, now)?;
+            let found = db.select_watched(tenant, matchers, (from, now), false, watch)?;
+            watch
+                .go_on(found.len() * size_of::<Newest>())
+                .map_err(SelectError::from)?;
+            all.reserve(found.len());
             found.scan(0..found.len(), &mut |i, column| {
                 if let Some((t, value)) = newest(&column, from, now) {
                     all.push((found.labels(i).clone(), t, value));
@@ -69,7 +75,7 @@ pub(super) async fn federate(
         all.dedup_by(|a, b| a.0 == b.0);
         Ok(all)
     };
-    let samples = match blocking(collect).await {
+    let samples = match reading(&api, collect).await {
         Ok(s) => s,
         Err(e) => {
             api.metrics.add(Counter::FederationErrors, 1);

@@ -1,11 +1,19 @@
 //! `/series`, `/labels`, `/label/<name>/values`.
 
+use std::sync::Arc;
+
+use engine::budget::Watch;
+use engine::metrics::SelectError;
 use engine::model::METRIC_NAME;
 
 use super::{selector, time};
+use crate::api::Api;
 use crate::api::call::{Answer, Call, Notes, Reply};
 use crate::api::encode::{JsonLabels, to_vec};
 use crate::api::error::{ApiError, ErrorKind};
+
+/// Values of a label that are listed on the thread of the request.
+const BRIEF_VALUES_MAX: u64 = 1000;
 
 /// What cut lists say.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -30,6 +38,26 @@ where
     }
 }
 
+/// As [`blocking`] for reads of the metric store: their memory is counted with that of queries.
+///
+/// # Errors
+/// The work's own, and that it needs too much.
+pub(super) async fn reading<T, E>(
+    api: &Api,
+    work: impl FnOnce(&dyn Watch) -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    let pool = Arc::clone(&api.query_memory);
+    blocking(move || {
+        let share = pool.share();
+        work(&share.thread())
+    })
+    .await
+}
+
 fn cut<T>(list: &mut Vec<T>, limit: usize) -> Notes {
     let mut notes = Notes::default();
     if limit > 0 && list.len() > limit {
@@ -48,10 +76,17 @@ pub(super) async fn series(call: Call) -> Answer {
     let (start, end) = time::range(&call.params)?;
     let selectors = selector::selectors(&call.params)?;
     let (db, tenant) = (call.db()?, call.api.tenant());
-    let mut found = blocking(move || db.series(tenant, &selectors, start, end)).await?;
-    let notes = cut(&mut found, limit);
-    let list: Vec<JsonLabels<'_>> = found.iter().map(JsonLabels).collect();
-    Ok(Reply::Data(to_vec(&list), notes))
+    let (text, notes) = reading(&call.api, move |watch| {
+        let mut found = db.series(tenant, &selectors, start, end, watch)?;
+        let notes = cut(&mut found, limit);
+        // The text is about as long as the labels, and grows by doubling.
+        let bytes: usize = found.iter().map(|l| 2 * l.as_bytes().len()).sum();
+        watch.go_on(bytes)?;
+        let list: Vec<JsonLabels<'_>> = found.iter().map(JsonLabels).collect();
+        Ok::<_, SelectError>((to_vec(&list), notes))
+    })
+    .await?;
+    Ok(Reply::Data(text, notes))
 }
 
 /// Label names.
@@ -78,8 +113,15 @@ pub(super) async fn values(call: Call) -> Answer {
     let (start, end) = time::range(&call.params)?;
     let selectors = selector::selectors(&call.params)?;
     let (db, tenant) = (call.db()?, call.api.tenant());
+    let bound = db.values_bound(tenant, &name, start, end);
+    let brief = selectors.is_empty() && bound.is_some_and(|n| n <= BRIEF_VALUES_MAX);
     let find = move || db.label_values(tenant, &name, &selectors, start, end);
-    let mut found = blocking(find).await?;
+    // Handing so few to another thread and back takes longer than finding them.
+    let mut found = if brief {
+        find()?
+    } else {
+        blocking(find).await?
+    };
     let notes = cut(&mut found, limit);
     Ok(Reply::Data(to_vec(&found), notes))
 }

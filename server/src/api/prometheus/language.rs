@@ -1,5 +1,6 @@
 //! The query language as this room uses it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::model::Matcher;
@@ -48,6 +49,7 @@ pub(crate) fn engine_for(api: &Api, config: &LoadedConfig) -> Engine {
             use_start_timestamps: on("use-start-timestamps"),
             type_and_unit_labels: on("type-and-unit-labels"),
             parallelism: Parallelism::default(),
+            memory: Some(Arc::clone(&api.query_memory)),
         },
     }
 }

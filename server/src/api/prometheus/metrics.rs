@@ -39,6 +39,20 @@ fn families(api: &Api) -> Vec<Family> {
         s.labels = labels.map(|(n, v)| (n, v.to_owned())).to_vec();
     }
     all.push(build);
+    all.extend([
+        Family::single(
+            "sextant_query_memory_bytes",
+            "Memory that running queries hold.",
+            Kind::Gauge,
+            api.query_memory.held() as f64,
+        ),
+        Family::single(
+            "sextant_query_memory_refused_total",
+            "Queries that were ended because they needed too much memory.",
+            Kind::Counter,
+            api.query_memory.refused() as f64,
+        ),
+    ]);
     if let Some(db) = api.db() {
         all.extend(super::storage_metrics::families(&db, api.tenant()));
     }

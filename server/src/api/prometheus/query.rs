@@ -8,10 +8,12 @@ use ::query::promql::{
     print, selectors_of,
 };
 use ::query::source::TenantSource;
+use engine::metrics::Db;
 use serde_json::{Value as JsonValue, json};
 
 use super::labels::blocking;
 use super::{language, time};
+use crate::api::Api;
 use crate::api::call::{Answer, Call, Notes, Reply};
 use crate::api::encode::query::QueryBody;
 use crate::api::encode::{JsonLabels, to_vec};
@@ -166,12 +168,16 @@ async fn run(call: &Call, c: Common, when: When) -> Answer {
     tail.push(b'}');
     notes.write(&mut tail);
     tail.push(b'}');
-    Ok(Reply::Stream(Box::new(QueryBody::new(answer.value, tail))))
+    Ok(Reply::Stream(Box::new(QueryBody::new(
+        answer.value,
+        answer.memory,
+        tail,
+    ))))
 }
 
 async fn evaluate(
     call: &Call,
-    db: std::sync::Arc<engine::metrics::Db>,
+    db: std::sync::Arc<Db>,
     c: &Common,
     when: When,
 ) -> Result<(Evaluated, Duration), ApiError> {
@@ -188,9 +194,14 @@ async fn evaluate(
     let cancel = CancelOnDrop(CancelToken::default());
     let (token, text, lookback_ms) = (cancel.0.clone(), c.text.clone(), c.lookback_ms);
     let per_step = c.stats == "all" && api.options.features.iter().any(|f| f == PER_STEP);
+    let brief = match when {
+        When::At(t) if lookback_ms.is_none() => is_brief(&api, &db, &text, t),
+        _ => false,
+    };
     let work = move || {
         let _slot = slot;
-        let _noted = api.active_queries().and_then(|a| a.begin(&text));
+        let noted = api.active_queries().filter(|_| !brief);
+        let _noted = noted.and_then(|a| a.begin(&text));
         let engine = language::engine(&api);
         let clock = language::stopwatch();
         let options = QueryOptions {
@@ -212,7 +223,12 @@ async fn evaluate(
         };
         answer.map_err(query_error)
     };
-    let answer = blocking(work).await?;
+    // Handing a query to another thread and back takes longer than a brief one itself.
+    let answer = if brief {
+        work()?
+    } else {
+        blocking(work).await?
+    };
     drop(cancel);
     let m = &call.api.metrics;
     m.query_slice("queue_time", queued);
@@ -220,6 +236,20 @@ async fn evaluate(
     m.query_slice("inner_eval", answer.timings.inner_eval);
     m.query_slice("result_sort", answer.timings.result_sort);
     Ok((answer, queued))
+}
+
+/// Longer texts are not looked at: parsing them is work of its own.
+const BRIEF_BYTES_MAX: usize = 1024;
+
+/// Whether an instant query is over before anybody could notice. What cannot be parsed is not.
+fn is_brief(api: &Api, db: &Db, text: &str, t: i64) -> bool {
+    let engine = language::engine(api);
+    let source = TenantSource {
+        db,
+        tenant: api.tenant(),
+    };
+    let brief = |e| engine.is_brief(&source, &e, t);
+    text.len() <= BRIEF_BYTES_MAX && parse(text, engine.options.parse).is_ok_and(brief)
 }
 
 fn query_error(e: QueryError) -> ApiError {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use engine::budget::Watch;
 use engine::metrics::{Db, SelectError, Selection};
 use engine::model::{HistogramPoint, Labels, MatchOp, Matcher, Sample};
 use engine::wire::inflate::{Caps, Encoding, InflateError, compress_snappy, inflate};
@@ -19,7 +20,7 @@ use hyper::{Request, StatusCode};
 use query::regex::LabelRegex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::labels::blocking;
+use super::labels::{blocking, reading};
 use crate::api::Api;
 use crate::api::error::{ApiError, ErrorKind};
 use crate::config::limits;
@@ -74,10 +75,10 @@ async fn answer(
     let tenant = api.tenant();
     let select = {
         let db = db.clone();
-        move || -> Result<Vec<Selected>, SelectError> {
+        move |watch: &dyn Watch| -> Result<Vec<Selected>, SelectError> {
             let each = queries.into_iter().map(|(q, m)| {
                 Ok(Selected {
-                    found: db.select(tenant, &m, q.start_ms, q.end_ms)?,
+                    found: db.select_watched(tenant, &m, (q.start_ms, q.end_ms), true, watch)?,
                     start: q.start_ms,
                     end: q.end_ms,
                 })
@@ -86,7 +87,7 @@ async fn answer(
         }
     };
     let failed = |e: ApiError| (e.kind.status(), e.text);
-    let selected = blocking(select).await.map_err(failed)?;
+    let selected = reading(&api, select).await.map_err(failed)?;
     let mut r = match kind {
         ResponseType::Samples => {
             let limit = api.options.read_sample_limit;
