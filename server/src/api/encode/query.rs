@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn written(value: Value, want: usize) -> String {
-        let mut body = QueryBody::new(value, b"}}".to_vec());
+        let mut body = QueryBody::new(value, None, b"}}".to_vec());
         let mut all = Vec::new();
         loop {
             let mut piece = Vec::new();
