@@ -17,14 +17,13 @@ use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
 use crate::http::{Guard, Listener};
-use crate::telemetry::{Gauge, Metrics, give_back_when_idle};
+use crate::telemetry::{Gauge, Metrics};
 
 /// How long requests in progress may take to end.
 pub(super) const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Exit {
-    give_back_when_idle();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("sextant")

@@ -1,4 +1,4 @@
-//! What the allocator knows, and what it is told.
+//! What the allocator knows.
 
 use std::cell::OnceCell;
 
@@ -18,14 +18,6 @@ pub(crate) fn thread_bytes() -> i64 {
             taken.get().wrapping_sub(given.get()).cast_signed()
         })
     })
-}
-
-/// Has the allocator give memory back to the system while nobody asks for any: otherwise what a
-/// large query freed stays resident until the next one.
-pub(crate) fn give_back_when_idle() {
-    if let Err(e) = tikv_jemalloc_ctl::background_thread::write(true) {
-        tracing::debug!(error = %e, "freed memory is given back on the next allocation only");
-    }
 }
 
 #[cfg(test)]

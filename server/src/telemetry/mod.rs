@@ -11,6 +11,6 @@ mod process;
 mod registry;
 
 pub(crate) use exposition::{Family, Kind, Sample, Suffix, write_text};
-pub(crate) use memory::{give_back_when_idle, thread_bytes};
+pub(crate) use memory::thread_bytes;
 pub(crate) use process::process_families;
 pub(crate) use registry::{Collector, Counter, Gauge, Histogram, HttpHandler, Metrics};
