@@ -181,7 +181,7 @@ fn times_are_in_the_chosen_zone() {
     let zone = |z: &str| {
         let o = tool(&from)
             .args(["--to=2023-11-15T01:00:00", z, &addr, "{app=\"a\"}"])
-            .env("TZ", "Europe/Paris")
+            .env("TZ", "XXX-1")
             .output()
             .expect("the tool runs");
         out(&o)

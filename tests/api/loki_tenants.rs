@@ -45,7 +45,9 @@ fn filled() -> Server {
             })
             .collect();
         let own = json!({"stream": {"app": word}, "values": values});
-        let body = json!({"streams": [{"stream": {"app": "same"}, "values": values}, own]});
+        let text = json!([format!("{}000000", now_ms()), format!("the {word} fell")]);
+        let text = json!({"stream": {"app": "text"}, "values": [text]});
+        let body = json!({"streams": [{"stream": {"app": "same"}, "values": values}, own, text]});
         assert_eq!(push(&s, tenant, &body).status, 204);
     }
     s
@@ -58,7 +60,7 @@ const READS: [(&str, &[(&str, &str)]); 16] = [
         "query_range",
         &[(
             "query",
-            "sum by (word) (count_over_time({app=~\".+\"} | json [5m]))",
+            "sum by (word) (count_over_time({app!=\"text\", app=~\".+\"} | json [5m]))",
         )],
     ),
     ("query", &[("query", "count_over_time({app=~\".+\"}[5m])")]),
@@ -75,7 +77,7 @@ const READS: [(&str, &[(&str, &str)]); 16] = [
     ("detected_labels", &[]),
     ("detected_fields", &[("query", "{app=\"same\"}")]),
     ("detected_field/word/values", &[("query", "{app=\"same\"}")]),
-    ("patterns", &[("query", "{app=\"same\"}")]),
+    ("patterns", &[("query", "{app=\"text\"}")]),
     ("format_query", &[("query", "{app=\"same\"}")]),
     ("label", &[]),
 ];
@@ -129,7 +131,7 @@ fn sizes_of_several_tenants_are_added_up() {
     for key in ["streams", "entries", "bytes"] {
         assert_eq!(sum(key, &both), sum(key, &a) + sum(key, &b), "{key}");
     }
-    assert_eq!(sum("entries", &both), 10);
+    assert_eq!(sum("entries", &both), 12);
     for (path, pairs) in [
         ("index/volume", query.to_vec()),
         ("index/volume_range", vec![query[0], ("step", "60")]),
@@ -148,7 +150,7 @@ fn sizes_of_several_tenants_are_added_up() {
     let apart = [query[0], ("targetLabels", "app,__tenant_id__")];
     let all = volumes(&json_of(&s, "a|b", "index/volume", &apart));
     let metrics: Vec<&Value> = all.iter().map(|v| &v.0).collect();
-    assert_eq!(metrics.len(), 4, "{metrics:?}");
+    assert_eq!(metrics.len(), 6, "{metrics:?}");
     assert!(metrics.contains(&&json!({"app": "same", "__tenant_id__": "b"})));
     let one = json_of(
         &s,
@@ -156,7 +158,7 @@ fn sizes_of_several_tenants_are_added_up() {
         "index/stats",
         &[("query", "{app=~\".+\", __tenant_id__=\"b\"}")],
     );
-    assert_eq!(one["entries"], 6);
+    assert_eq!(one["entries"], 7);
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn fields_labels_and_patterns_of_several_tenants_are_merged() {
     let labels = json_of(&s, "b|a", "detected_labels", &[]);
     let all = labels["detectedLabels"].as_array().expect("labels");
     assert!(
-        all.contains(&json!({"label": "app", "cardinality": 3})),
+        all.contains(&json!({"label": "app", "cardinality": 4})),
         "{labels}"
     );
     assert!(!labels.to_string().contains("__tenant_id__"), "{labels}");
@@ -182,7 +184,8 @@ fn fields_labels_and_patterns_of_several_tenants_are_merged() {
     }
     let values = json_of(&s, "a|b", "detected_field/word/values", &query);
     assert_eq!(values["values"], json!(["apple", "berry"]));
-    let patterns = json_of(&s, "a|b", "patterns", &query)["data"].to_string();
+    let text = [("query", "{app=\"text\"}")];
+    let patterns = json_of(&s, "a|b", "patterns", &text)["data"].to_string();
     assert!(
         patterns.contains("apple") && patterns.contains("berry"),
         "{patterns}"

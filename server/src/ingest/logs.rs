@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::logs::{Db, PushBatch, PushError};
@@ -12,7 +13,7 @@ use engine::model::{Labels, TenantId};
 use engine::wire::loki::{Pairs, PushEntry, PushStream};
 use parking_lot::Mutex;
 use query::logql::stages::sanitize;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::level;
 use super::rate::Rates;
@@ -105,6 +106,8 @@ pub(crate) struct LogService {
     waiting: Arc<AtomicUsize>,
     /// Tails in progress, by tenant.
     tailing: Mutex<HashMap<u32, usize>>,
+    /// Whether tails are to end.
+    stopping: watch::Sender<bool>,
 }
 
 /// A tail in progress; gone when dropped.
@@ -139,6 +142,7 @@ impl LogService {
             tails: broadcast::channel(TAIL_BATCHES).0,
             waiting: Arc::default(),
             tailing: Mutex::default(),
+            stopping: watch::channel(false).0,
         }
     }
 
@@ -164,6 +168,25 @@ impl LogService {
     /// Batches as they are stored from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Pushed>> {
         self.tails.subscribe()
+    }
+
+    /// Tells tails when to end.
+    pub(crate) fn tails_stop(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Tells tails to end, and waits until they have said so to their clients or `patience` is at
+    /// its end.
+    pub(crate) async fn end_tails(&self, patience: Duration) {
+        self.stopping.send_replace(true);
+        let gone = async {
+            while !self.tailing.lock().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(patience, gone).await.is_err() {
+            tracing::debug!("some tails did not end in time");
+        }
     }
 
     /// Room for one more tail of a tenant.

@@ -244,6 +244,7 @@ async fn deliver(
     outbox: &Outbox,
 ) {
     let end = Instant::now() + LIFE;
+    let mut stop = ask.api.logs.tails_stop();
     let mut ping = tokio::time::interval(PING);
     ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -252,11 +253,9 @@ async fn deliver(
                 let (streams, dropped) = outbox.take();
                 sink.send(message(&streams, &dropped)).await
             }
-            _ = ping.tick() => {
-                if ask.api.phase() == crate::api::Phase::Stopping {
-                    return close(sink, close_code::AWAY, "the server is stopping").await;
-                }
-                sink.send(Message::Ping(Vec::new().into())).await
+            _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await,
+            _ = async { drop(stop.wait_for(|s| *s).await) } => {
+                return close(sink, close_code::AWAY, "the server is stopping").await;
             }
             () = tokio::time::sleep_until(end) => {
                 return close(sink, close_code::ERROR, "reached tail max duration limit").await;
