@@ -20,9 +20,9 @@ fn settings(dir: &TempDir, port: u16) -> String {
 options {{ stats-freq(0); time-reopen(1); }};
 source s_file {{ file("{input}" flags(no-parse) follow-freq(0.2)); }};
 rewrite r_json {{
-  subst("\\", "\\\\", value("MESSAGE"), type("string"), flags("global"));
-  subst("\"", "\\\"", value("MESSAGE"), type("string"), flags("global"));
-  subst("\t", "\\t", value("MESSAGE"), type("string"), flags("global"));
+  subst("[\\\\]", "\\\\", value("MESSAGE"), flags("global"));
+  subst("[\"]", "\\\"", value("MESSAGE"), flags("global"));
+  subst("\t", "\\t", value("MESSAGE"), flags("global"));
 }};
 destination d_loki {{
   http(
