@@ -86,9 +86,10 @@ impl Lines {
     fn object(&mut self) -> String {
         let level = ["info", "info", "info", "warn", "error"][self.below(5)];
         let mut s = format!(
-            "{{\"level\":\"{level}\",\"service\":\"{}\",\"trace\":{{\"id\":\"{:016x}{:08x}\",\"span\":\"{:08x}\",\"sampled\":{}}}",
+            "{{\"level\":\"{level}\",\"service\":\"{}\",\"trace\":{{\"id\":\"{:08x}{:08x}{:08x}\",\"span\":\"{:08x}\",\"sampled\":{}}}",
             self.word(),
-            self.below(usize::MAX),
+            self.below(1 << 31),
+            self.below(1 << 31),
             self.below(1 << 31),
             self.below(1 << 31),
             self.below(2) == 0,

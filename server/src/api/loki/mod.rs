@@ -398,7 +398,10 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/ready", axum_get(status::ready))
         .route("/config", axum_get(status::config))
         .route("/services", axum_get(status::services))
-        .route("/log_level", status::log_level_route())
+        .route(
+            "/log_level",
+            axum_get(status::log_level).merge(route(MethodFilter::POST, status::set_log_level)),
+        )
         .route("/flush", axum_post(status::flush))
         .route("/ring", axum_get(status::ring))
         .route("/distributor/ring", axum_get(status::ring))
