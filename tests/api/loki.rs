@@ -170,6 +170,11 @@ fn fields_and_patterns_are_found() {
     push(&s, json!({"app": "p"}), &["GET /a/1 done", "GET /a/2 done"]);
     let patterns = body(&ask(&s, "patterns", &[("query", "{app=\"p\"}")]));
     assert_eq!(patterns["data"][0]["pattern"], "GET <_> done");
+    // Where a file does not ask for them there are none.
+    let s = Server::loki("");
+    push(&s, json!({"app": "p"}), &["GET /a/1 done"]);
+    let patterns = body(&ask(&s, "patterns", &[("query", "{app=\"p\"}")]));
+    assert_eq!(patterns, json!({"status": "success", "data": []}));
 }
 
 #[test]
@@ -290,6 +295,18 @@ fn status_pages() {
         s.get("/loki/api/v1/drilldown-limits").text().trim(),
         "no org id"
     );
+    let level = || body(&s.get("/log_level"))["message"].clone();
+    assert_eq!(level(), "Current log level is info");
+    let set = |to: &str| {
+        s.request("POST", "/log_level")
+            .form(&[("log_level", to)])
+            .send()
+    };
+    assert_eq!(
+        (set("debug").status, set("loud").status, set("").status),
+        (200, 400, 400)
+    );
+    assert_eq!(level(), "Current log level is debug");
     assert_eq!(s.get("/loki/api/v1/rules").status, 404);
     let rules = body(&s.get("/prometheus/api/v1/rules"));
     assert_eq!(rules["data"], json!({"groups": []}));

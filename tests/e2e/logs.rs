@@ -19,7 +19,7 @@ const PACKAGES: [&str; 4] = [
 const COUNT: usize = 60;
 
 /// Lines of a query, in the order of time.
-fn lines(s: &Server, query: &str) -> Vec<String> {
+pub(crate) fn lines(s: &Server, query: &str) -> Vec<String> {
     let start = format!("{}000000", now_ms() - 3_600_000);
     let pairs = [
         ("query", query),

@@ -116,8 +116,15 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         _ => {}
     }
     // A question that cannot be read ends like one that cannot be answered, as with promtool.
-    let asks = args.get(1).is_some_and(|a| a == "query");
-    let matches = match command().try_get_matches_from(flags::normalise(loki::dashes(args))) {
+    let is = |names: &[&str]| args.get(1).is_some_and(|a| names.iter().any(|n| a == n));
+    let asks = is(&["query", "logs", "logcli"]);
+    // Some of logcli's own flags begin like the negation of one.
+    let own_negations = is(&["logs", "logcli"]);
+    let mut args = loki::dashes(args);
+    if !own_negations {
+        args = flags::normalise(args);
+    }
+    let matches = match command().try_get_matches_from(args) {
         Ok(m) => m,
         Err(e) => {
             // Help and version are answers, everything else is a mistake.

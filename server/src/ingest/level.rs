@@ -94,9 +94,6 @@ fn of_line(names: &[String], line: &str) -> &'static str {
         if let Some(level) = found.as_deref().and_then(known) {
             return level;
         }
-        if json {
-            return UNKNOWN;
-        }
     }
     of_words(line)
 }
@@ -182,7 +179,14 @@ mod tests {
         for (line, want) in [
             ("{\"level\":\"WARN\",\"msg\":\"error\"}", "warn"),
             ("{\"a\":{\"lvl\":\"dbg\"}}", "debug"),
-            ("{\"msg\":\"error\"}", "unknown"),
+            ("{\"msg\":\"error\"}", "error"),
+            ("{\"msg\":\"no error-free\"}", "unknown"),
+            ("{\"level\":\"own\",\"msg\":\"it is fatal\"}", "fatal"),
+            ("{\"level\":3,\"severity\":\"warn\"}", "warn"),
+            (
+                "{\"a\":{\"b\":{\"level\":\"debug\"}},\"lvl\":\"trc\"}",
+                "trace",
+            ),
             ("level=err msg=x", "error"),
             ("LEVEL=info a=1", "info"),
             ("a=1 error: b", "error"),
@@ -197,8 +201,9 @@ mod tests {
             ("errors critical{", "critical"),
             (
                 "{\"lvl\":\"info\",\"level\":\"error\",\"Level\":\"warn\"}",
-                "error",
+                "info",
             ),
+            ("{\"LeVel\":\"debug\"}", "debug"),
             ("lvl=info severity=warn level=error level=debug", "error"),
         ] {
             assert_eq!(level(line), want, "{line}");

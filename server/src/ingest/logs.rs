@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::logs::{Db, PushBatch, PushError};
@@ -10,7 +13,7 @@ use engine::model::{Labels, TenantId};
 use engine::wire::loki::{Pairs, PushEntry, PushStream};
 use parking_lot::Mutex;
 use query::logql::stages::sanitize;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::level;
 use super::rate::Rates;
@@ -25,14 +28,40 @@ const NEWEST_MAX: usize = 200_000;
 const BEHIND_NS: i64 = 3_600_000_000_000;
 /// Batches that a slow tail may be behind.
 const TAIL_BATCHES: usize = 256;
+/// Bytes of batches that may wait for slow tails, all tails together (ING2).
+const TAIL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Entries that were stored, for tails.
 #[derive(Debug)]
 pub(crate) struct Pushed {
     /// Whose.
     pub(crate) tenant: TenantId,
+    /// What is told of them.
+    pub(crate) news: News,
+    /// Bytes of it among those of all.
+    _waits: Waits,
+}
+
+/// What tails are told of a push.
+#[derive(Debug)]
+pub(crate) enum News {
     /// The entries.
-    pub(crate) batch: PushBatch,
+    Entries(PushBatch),
+    /// Each stream with its newest time: too much waits for slow tails already.
+    Missed(Vec<(Labels, i64)>),
+}
+
+/// Bytes that wait, counted until dropped.
+#[derive(Debug)]
+struct Waits {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Why entries were refused: status 400, 413, 422, 429, 500 or 503, and the text.
@@ -73,8 +102,12 @@ pub(crate) struct LogService {
     rates: Rates,
     newest: Mutex<Newest>,
     tails: broadcast::Sender<Arc<Pushed>>,
+    /// Bytes of batches that tails have not seen yet.
+    waiting: Arc<AtomicUsize>,
     /// Tails in progress, by tenant.
     tailing: Mutex<HashMap<u32, usize>>,
+    /// Whether tails are to end.
+    stopping: watch::Sender<bool>,
 }
 
 /// A tail in progress; gone when dropped.
@@ -85,8 +118,12 @@ pub(crate) struct TailSlot {
 
 impl Drop for TailSlot {
     fn drop(&mut self) {
-        if let Some(n) = self.service.tailing.lock().get_mut(&self.tenant) {
+        let mut all = self.service.tailing.lock();
+        if let Some(n) = all.get_mut(&self.tenant) {
             *n = n.saturating_sub(1);
+            if *n == 0 {
+                all.remove(&self.tenant);
+            }
         }
     }
 }
@@ -103,7 +140,9 @@ impl LogService {
             rates: Rates::default(),
             newest: Mutex::default(),
             tails: broadcast::channel(TAIL_BATCHES).0,
+            waiting: Arc::default(),
             tailing: Mutex::default(),
+            stopping: watch::channel(false).0,
         }
     }
 
@@ -129,6 +168,25 @@ impl LogService {
     /// Batches as they are stored from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Pushed>> {
         self.tails.subscribe()
+    }
+
+    /// Tells tails when to end.
+    pub(crate) fn tails_stop(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Tells tails to end, and waits until they have said so to their clients or `patience` is at
+    /// its end.
+    pub(crate) async fn end_tails(&self, patience: Duration) {
+        self.stopping.send_replace(true);
+        let gone = async {
+            while !self.tailing.lock().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(patience, gone).await.is_err() {
+            tracing::debug!("some tails did not end in time");
+        }
     }
 
     /// Room for one more tail of a tenant.
@@ -291,7 +349,7 @@ impl LogService {
         if batch.is_empty() {
             return Ok(());
         }
-        let copy = (self.tails.receiver_count() > 0).then(|| batch.clone());
+        let news = self.news(tenant, &batch);
         // A push waits while parts are written more slowly than lines come.
         let position = tokio::task::block_in_place(|| db.push(tenant, batch));
         let position = position.map_err(|e| failure(&e))?;
@@ -303,11 +361,40 @@ impl LogService {
             Ok(Err(e)) => return Err(failure(&e)),
             Err(_) => return Err(failure(&PushError::Closed)),
         }
-        if let Some(batch) = copy {
+        if let Some(news) = news {
             // Nobody may be listening any more.
-            drop(self.tails.send(Arc::new(Pushed { tenant, batch })));
+            drop(self.tails.send(Arc::new(news)));
         }
         Ok(())
+    }
+
+    /// What the tails of a tenant are to be told of a batch; nothing when there are none.
+    fn news(&self, tenant: TenantId, batch: &PushBatch) -> Option<Pushed> {
+        if !self.tailing.lock().contains_key(&tenant.0) {
+            return None;
+        }
+        let bytes = batch.text_bytes() + batch.len() * size_of::<i64>();
+        let all = Arc::clone(&self.waiting);
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        let mut waits = Waits { bytes, all };
+        // One alone is told whatever its size: its push holds as much.
+        let news = if before == 0 || before + bytes <= TAIL_BYTES_MAX {
+            News::Entries(batch.clone())
+        } else {
+            waits.all.fetch_sub(bytes, Ordering::Relaxed);
+            waits.bytes = 0;
+            let newest = |(l, mut range): (&Labels, Range<usize>)| {
+                let first = batch.time(range.next()?);
+                let time = range.map(|i| batch.time(i)).fold(first, i64::max);
+                Some((l.clone(), time))
+            };
+            News::Missed(batch.streams().filter_map(newest).collect())
+        };
+        Some(Pushed {
+            tenant,
+            news,
+            _waits: waits,
+        })
     }
 }
 
@@ -410,7 +497,8 @@ impl Errors {
 /// The labels of a stream: sorted, without empty values, with the service's name.
 fn stream_labels(pairs: &Pairs<'_>, limits: &TenantLimits) -> Result<Labels, String> {
     let mut labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())));
-    let names = labels.len();
+    // The name of the service does not count: who does not send it is given one.
+    let names = labels.len() - usize::from(labels.get(SERVICE).is_some());
     if names > limits.max_label_names {
         return Err(format!(
             "entry for stream '{labels}' has {names} label names; limit {}",
@@ -522,7 +610,8 @@ fn metadata(
             limits.max_metadata_count
         ));
     }
-    if e.metadata.is_empty() && !limits.discover_levels {
+    let discover = limits.discover_levels && limits.allow_metadata;
+    if e.metadata.is_empty() && !discover {
         return Ok(Labels::empty());
     }
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = e
@@ -532,7 +621,7 @@ fn metadata(
         // What has no name cannot be asked for.
         .filter(|(n, _): &(Cow<'_, str>, _)| !n.is_empty())
         .collect();
-    if limits.discover_levels {
+    if discover {
         let sent = |name: &str| {
             let found = e.metadata.iter().find(|(n, _)| n == name);
             found.map(|(_, v)| v.as_ref())

@@ -11,4 +11,4 @@ mod level;
 pub(crate) mod logs;
 mod rate;
 
-pub(crate) use logs::{LogService, Overrides, Pushed, Refused};
+pub(crate) use logs::{LogService, News, Overrides, Pushed, Refused};

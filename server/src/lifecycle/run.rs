@@ -22,6 +22,9 @@ use crate::telemetry::{Gauge, Metrics};
 /// How long requests in progress may take to end.
 pub(super) const DRAIN: Duration = Duration::from_secs(15);
 
+/// How long clients that follow lines are waited for when the server stops.
+const TAILS_END: Duration = Duration::from_secs(1);
+
 /// Runs the server until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -246,6 +249,7 @@ async fn serve(plan: Plan) -> Exit {
     let (_nobody, mut never) = watch::channel(false);
     tokio::select! {
         () = async {
+            api.logs.end_tails(TAILS_END).await;
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(services::STOP).await;
             services.stop().await;

@@ -1,12 +1,15 @@
 //! Our own log lines: `time level source msg`, then the rest, as logfmt or JSON.
 
 use std::fmt::{self, Write as _};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,7 @@ pub(crate) enum Format {
 pub(crate) fn start(level: tracing::Level, format: Format) {
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
-    // Libraries are heard from warnings on: their lines are not part of our interface.
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,sextant={level}"));
+    let (filter, handle) = reload::Layer::new(filter(level));
     let lines = tracing_subscriber::fmt::layer()
         .event_format(LineFormat { format })
         .with_writer(std::io::stderr);
@@ -30,7 +32,37 @@ pub(crate) fn start(level: tracing::Level, format: Format) {
         .with(filter)
         .with(lines)
         .try_init();
-    drop(started);
+    if started.is_ok() {
+        // Nobody else can have set it.
+        drop(FILTER.set((handle, Mutex::new(level))));
+    }
+}
+
+/// What is heard, while the process runs.
+static FILTER: OnceLock<(reload::Handle<EnvFilter, Registry>, Mutex<tracing::Level>)> =
+    OnceLock::new();
+
+fn filter(level: tracing::Level) -> EnvFilter {
+    // Libraries are heard from warnings on: their lines are not part of our interface.
+    EnvFilter::new(format!("warn,sextant={level}"))
+}
+
+/// The level in force, when logging has been started.
+pub(crate) fn level() -> Option<tracing::Level> {
+    FILTER.get().map(|f| *f.1.lock())
+}
+
+/// Changes the level. False when logging has not been started.
+pub(crate) fn set_level(level: tracing::Level) -> bool {
+    let Some((handle, current)) = FILTER.get() else {
+        return false;
+    };
+    let mut current = current.lock();
+    let done = handle.reload(filter(level)).is_ok();
+    if done {
+        *current = level;
+    }
+    done
 }
 
 struct LineFormat {

@@ -46,7 +46,10 @@ pub fn label_format(terms: &[LabelFormat], row: &mut Row<'_>) -> bool {
     false
 }
 
-pub fn drop(picks: &[LabelPick], row: &mut Row<'_>) {
+/// True when the outcome depends on the text of an error's details, which is free.
+pub fn drop(picks: &[LabelPick], row: &mut Row<'_>) -> bool {
+    let free = |p: &LabelPick| matches!(p, LabelPick::Match(m) if m.name == DETAILS);
+    let open = row.details && picks.iter().any(free);
     for p in picks {
         let (name, holds) = match p {
             LabelPick::Name(n) => (n, true),
@@ -60,6 +63,7 @@ pub fn drop(picks: &[LabelPick], row: &mut Row<'_>) {
             n => row.delete(n),
         }
     }
+    open
 }
 
 pub fn keep(picks: &[LabelPick], row: &mut Row<'_>) {

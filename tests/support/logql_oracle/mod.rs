@@ -300,7 +300,11 @@ impl<'a> Oracle<'a> {
                     self.set_open();
                 }
             }
-            Stage::Drop(picks) => formats::drop(picks, row),
+            Stage::Drop(picks) => {
+                if formats::drop(picks, row) {
+                    self.set_open();
+                }
+            }
             Stage::Keep(picks) => formats::keep(picks, row),
         }
         true

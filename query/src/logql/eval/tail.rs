@@ -1,7 +1,8 @@
 //! Log queries over entries as they arrive.
 
 use engine::logs::PushBatch;
-use engine::model::Matcher;
+use engine::model::{Labels, Matcher};
+use hashbrown::HashMap;
 
 use super::log::{OutEntry, OutStream};
 use crate::logql::ast::LogExpr;
@@ -31,6 +32,8 @@ impl Tailer {
     /// The entries of a batch that pass, by their final labels, in the order of the batch.
     pub fn batch(&mut self, batch: &PushBatch) -> Vec<OutStream> {
         let mut out: Vec<OutStream> = Vec::new();
+        // A parser may give every line labels of its own.
+        let mut places: HashMap<Labels, usize> = HashMap::default();
         let test = self.pipeline.test();
         for (labels, range) in batch.streams() {
             if !Matcher::all_match(&self.matchers, labels) {
@@ -50,15 +53,18 @@ impl Tailer {
                 let found = OutEntry {
                     time: entry.time,
                     line: entry.line.as_ref().into(),
-                    metadata: engine::model::Labels::empty(),
-                    parsed: engine::model::Labels::empty(),
+                    metadata: Labels::empty(),
+                    parsed: Labels::empty(),
                 };
-                match out.iter_mut().find(|s| s.labels == labels) {
+                match places.get(&labels).and_then(|i| out.get_mut(*i)) {
                     Some(s) => s.entries.push(found),
-                    None => out.push(OutStream {
-                        labels,
-                        entries: vec![found],
-                    }),
+                    None => {
+                        places.insert(labels.clone(), out.len());
+                        out.push(OutStream {
+                            labels,
+                            entries: vec![found],
+                        });
+                    }
                 }
             }
         }

@@ -10,64 +10,43 @@ use super::logfmt::{Pair, Pairs};
 /// Objects within objects that are looked into.
 const DEPTH_MAX: usize = 2;
 
-/// The value of the first of `names` that the line has: exact names in JSON, any case in logfmt.
+/// The value that a line gives for one of `names`: in JSON the first text under such a key, exactly
+/// as written; in logfmt the one whose name stands earliest in the list, in any case.
 #[must_use]
 pub fn scan_level_fields(line: &str, names: &[String], json: bool) -> Option<String> {
-    let mut best: Option<(usize, String)> = None;
     if json {
-        fields(line, names, 1, &mut best);
-    } else {
-        for pair in Pairs::new(line) {
-            let Pair::Good(key, value) = pair else {
-                continue;
-            };
-            offer(
-                &mut best,
-                names,
-                |n| n.eq_ignore_ascii_case(key),
-                || value.to_string(),
-            );
-            if is_first(&best) {
-                break;
-            }
+        let mut found = None;
+        fields(line, names, 1, &mut found);
+        return found;
+    }
+    let mut best: Option<(usize, String)> = None;
+    for pair in Pairs::new(line) {
+        let Pair::Good(key, value) = pair else {
+            continue;
+        };
+        let Some(rank) = names.iter().position(|n| n.eq_ignore_ascii_case(key)) else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|b| rank < b.0) {
+            best = Some((rank, value.to_string()));
+        }
+        if rank == 0 {
+            break;
         }
     }
     best.map(|b| b.1)
 }
 
-/// Keeps a value whose name stands earlier in the list than the one found so far.
-fn offer(
-    best: &mut Option<(usize, String)>,
-    names: &[String],
-    is: impl Fn(&str) -> bool,
-    value: impl FnOnce() -> String,
-) {
-    let Some(rank) = names.iter().position(|n| is(n)) else {
-        return;
-    };
-    if best.as_ref().is_none_or(|b| rank < b.0) {
-        *best = Some((rank, value()));
-    }
-}
-
-/// The first name of the list was found: nothing can be better.
-fn is_first(best: &Option<(usize, String)>) -> bool {
-    best.as_ref().is_some_and(|b| b.0 == 0)
-}
-
-fn fields(text: &str, names: &[String], depth: usize, best: &mut Option<(usize, String)>) {
+fn fields(text: &str, names: &[String], depth: usize, found: &mut Option<String>) {
     object(text, &mut |key, value, kind| {
         match kind {
-            Kind::Text => offer(
-                best,
-                names,
-                |n| n == key,
-                || unescape(value).unwrap_or_default(),
-            ),
-            Kind::Object if depth < DEPTH_MAX => fields(value, names, depth + 1, best),
+            Kind::Text if names.iter().any(|n| n == key) => {
+                *found = Some(unescape(value).unwrap_or_default());
+            }
+            Kind::Object if depth < DEPTH_MAX => fields(value, names, depth + 1, found),
             _ => {}
         }
-        if is_first(best) {
+        if found.is_some() {
             return Err(Stop::Enough);
         }
         Ok(())

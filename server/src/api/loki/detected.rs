@@ -19,9 +19,9 @@ const ALWAYS: [&str; 4] = ["cluster", "namespace", "instance", "pod"];
 pub(super) async fn labels(ask: Ask) -> Answer {
     let bounds = params::ordered_bounds(&ask.params)?;
     let matchers = matchers(ask.params.get("query"))?;
-    let found = with_streams(&ask, vec![matchers], bounds, |all| {
+    let found = with_streams(&ask, matchers, bounds, |all| {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for s in &all {
+        for s in all.iter().map(|t| &t.selection) {
             for i in 0..s.len() {
                 for (n, v) in s.labels(i).iter() {
                     let set = values.entry(n.to_owned()).or_default();

@@ -6,7 +6,8 @@ use engine::model::{Labels, Matcher};
 use hyper::StatusCode;
 
 use super::labels::{matchers, measure, with_streams};
-use super::{Answer, Ask, Fault, Said, params};
+use super::tenants::{ManyTenants, TENANT, TenantStreams};
+use super::{Answer, Ask, Fault, Said, Tenant, params};
 use crate::api::encode::JsonLabels;
 
 /// Steps of a volume answer at most: each is a look at the directories of the store.
@@ -16,10 +17,10 @@ const STEPS_MAX: i64 = 1000;
 pub(super) async fn stats(ask: Ask) -> Answer {
     let bounds = params::ordered_bounds(&ask.params)?;
     let matchers = query_matchers(&ask)?;
-    let (streams, chunks, bytes, entries) = with_streams(&ask, vec![matchers], bounds, |all| {
+    let (streams, chunks, bytes, entries) = with_streams(&ask, matchers, bounds, |all| {
         let mut sum = (0u64, 0u64, 0u64, 0u64);
-        for s in &all {
-            for size in measure(s) {
+        for s in all {
+            for size in measure(&s.selection) {
                 sum.0 += 1;
                 sum.1 += size.runs;
                 sum.2 += size.bytes;
@@ -94,6 +95,19 @@ fn plan(ask: &Ask) -> Result<Plan, Fault> {
 }
 
 impl Plan {
+    /// Adds the streams of a tenant. Volumes of several tenants are added up, unless whose they
+    /// are is asked for.
+    fn add_all(&self, of: &TenantStreams<'_>, out: &mut BTreeMap<Labels, u64>) {
+        let apart = self.targets.iter().any(|t| t == TENANT);
+        for (i, size) in measure(&of.selection).iter().enumerate() {
+            if apart {
+                self.add(&of.labelled(i), size.bytes, out);
+            } else {
+                self.add(of.selection.labels(i), size.bytes, out);
+            }
+        }
+    }
+
     /// Adds a stream's bytes to the volumes it belongs to.
     fn add(&self, labels: &Labels, bytes: u64, out: &mut BTreeMap<Labels, u64>) {
         let wanted = |n: &str| self.targets.is_empty() || self.targets.iter().any(|t| t == n);
@@ -122,14 +136,11 @@ fn ranked(all: BTreeMap<Labels, u64>, limit: usize) -> Vec<(Labels, u64)> {
 pub(super) async fn volume(ask: Ask) -> Answer {
     let (start, end) = params::ordered_bounds(&ask.params)?;
     let plan = plan(&ask)?;
-    let list = vec![plan.matchers.clone()];
-    let limit = plan.limit;
-    let found = with_streams(&ask, list, (start, end), move |all| {
+    let (matchers, limit) = (plan.matchers.clone(), plan.limit);
+    let found = with_streams(&ask, matchers, (start, end), move |all| {
         let mut sums = BTreeMap::new();
-        for s in &all {
-            for (i, size) in measure(s).iter().enumerate() {
-                plan.add(s.labels(i), size.bytes, &mut sums);
-            }
+        for s in all {
+            plan.add_all(s, &mut sums);
         }
         sums
     })
@@ -164,21 +175,22 @@ pub(super) async fn volume_range(ask: Ask) -> Answer {
         )));
     }
     let plan = plan(&ask)?;
-    let (store, tenant) = (ask.store.clone(), ask.tenant.id);
+    let store = ask.store.clone();
+    let tenants: Vec<Tenant> = ask.tenants().cloned().collect();
     let limit = plan.limit;
     let (points, totals) = super::in_background(&ask.api, move |cancel| {
         let mut points: BTreeMap<Labels, Vec<(i64, u64)>> = BTreeMap::new();
         let mut totals: BTreeMap<Labels, u64> = BTreeMap::new();
+        let source = ManyTenants::new(&store.logs, &tenants);
         for k in 0..steps {
             if cancel.load(std::sync::atomic::Ordering::Relaxed) {
                 break;
             }
             let from = start + k * step;
             let to = (from + step).min(end);
-            let s = store.logs.select(tenant, &plan.matchers, from, to);
             let mut sums = BTreeMap::new();
-            for (i, size) in measure(&s).iter().enumerate() {
-                plan.add(s.labels(i), size.bytes, &mut sums);
+            for s in source.each_tenant(&plan.matchers, from, to) {
+                plan.add_all(&s, &mut sums);
             }
             for (l, n) in sums {
                 *totals.entry(l.clone()).or_insert(0) += n;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use engine::logs::{ScanOptions, Selection, StreamSize, WantedLines};
 use engine::model::{Labels, Matcher};
 
-use super::tenants::ManyTenants;
+use super::tenants::{ManyTenants, TenantStreams};
 use super::{Answer, Ask, Fault, Said, Tenant, in_background, params};
 use crate::api::encode::JsonLabels;
 
@@ -22,20 +22,20 @@ pub(super) fn matchers(text: &str) -> Result<Vec<Matcher>, Fault> {
     }
 }
 
-/// Runs `f` on the streams of the request's range, one list of matchers after the other.
+/// Runs `f` on what each tenant of the request has of the streams in its range.
 pub(super) async fn with_streams<T: Send + 'static>(
     ask: &Ask,
-    lists: Vec<Vec<Matcher>>,
+    matchers: Vec<Matcher>,
     bounds: (i64, i64),
-    f: impl FnOnce(Vec<Selection>) -> T + Send + 'static,
+    f: impl FnOnce(&[TenantStreams<'_>]) -> T + Send + 'static,
 ) -> Result<T, Fault> {
-    let (store, tenant) = (ask.store.clone(), ask.tenant.id);
+    let store = ask.store.clone();
+    let tenants: Vec<Tenant> = ask.tenants().cloned().collect();
     in_background(&ask.api, move |_| {
         let (start, end) = whole_ms(bounds);
-        let all = lists
-            .iter()
-            .map(|m| store.logs.select(tenant, m, start, end));
-        Ok(f(all.collect()))
+        let source = ManyTenants::new(&store.logs, &tenants);
+        let all: Vec<_> = source.each_tenant(&matchers, start, end).collect();
+        Ok(f(&all))
     })
     .await
 }

@@ -13,6 +13,7 @@ mod detected;
 mod format;
 mod index;
 mod labels;
+mod outbox;
 mod params;
 mod patterns;
 mod push;
@@ -254,17 +255,8 @@ fn writer(api: &Api, store: &Store, headers: &HeaderMap) -> Result<Tenant, Fault
     Ok(Tenant { id, name })
 }
 
-/// A route for reads: GET and POST with a form.
+/// A route for reads, GET and POST with a form; a request may be about several tenants.
 fn read<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
-where
-    F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
-{
-    route(MethodFilter::GET.or(MethodFilter::POST), handler)
-}
-
-/// A route for reads that may be about several tenants.
-fn read_many<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
 where
     F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
@@ -272,6 +264,7 @@ where
     routed(MethodFilter::GET.or(MethodFilter::POST), true, handler)
 }
 
+/// A route whose requests are about one tenant.
 fn route<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<Api>>
 where
     F: Fn(Ask) -> Fut + Clone + Send + Sync + 'static,
@@ -360,13 +353,13 @@ where
 fn api_v1() -> Router<Arc<Api>> {
     Router::new()
         .route("/push", axum_post(push::push))
-        .route("/query", read_many(query::instant))
-        .route("/query_range", read_many(query::range))
+        .route("/query", read(query::instant))
+        .route("/query_range", read(query::range))
         .route("/tail", axum_get(tail::tail))
-        .route("/labels", read_many(labels::names))
-        .route("/label", read_many(labels::names))
-        .route("/label/{name}/values", read_many(labels::values))
-        .route("/series", read_many(labels::series))
+        .route("/labels", read(labels::names))
+        .route("/label", read(labels::names))
+        .route("/label/{name}/values", read(labels::values))
+        .route("/series", read(labels::series))
         .route("/index/stats", read(index::stats))
         .route("/index/volume", read(index::volume))
         .route("/index/volume_range", read(index::volume_range))
@@ -405,7 +398,10 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/ready", axum_get(status::ready))
         .route("/config", axum_get(status::config))
         .route("/services", axum_get(status::services))
-        .route("/log_level", status::log_level_route())
+        .route(
+            "/log_level",
+            axum_get(status::log_level).merge(route(MethodFilter::POST, status::set_log_level)),
+        )
         .route("/flush", axum_post(status::flush))
         .route("/ring", axum_get(status::ring))
         .route("/distributor/ring", axum_get(status::ring))

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
@@ -133,12 +132,36 @@ pub(super) async fn prometheus_alerts() -> Response {
     }))
 }
 
-/// `/log_level`.
-pub(super) fn log_level_route() -> MethodRouter<Arc<Api>> {
-    get(|State(api): State<Arc<Api>>| async move {
-        let level = &api.logs.config.log_level;
-        json(&serde_json::json!({"message": format!("Current log level is {level}")}))
-    })
+/// `/log_level`, read.
+pub(super) async fn log_level(State(api): State<Arc<Api>>) -> Response {
+    let configured = || api.logs.config.log_level.clone();
+    let level = crate::telemetry::log::level();
+    let level = level.map_or_else(configured, |l| l.to_string().to_lowercase());
+    json(&serde_json::json!({"message": format!("Current log level is {level}")}))
+}
+
+/// `/log_level`, changed by the parameter `log_level`.
+pub(super) async fn set_log_level(ask: super::Ask) -> super::Answer {
+    let given = ask.params.get("log_level");
+    let known = ["debug", "info", "warn", "error"].contains(&given);
+    let level = given.parse::<tracing::Level>().ok().filter(|_| known);
+    let changed = level.is_some_and(crate::telemetry::log::set_level);
+    let (status, told) = if changed {
+        let message = format!("Log level set to {given}");
+        (
+            StatusCode::OK,
+            serde_json::json!({"status": "success", "message": message}),
+        )
+    } else {
+        let message = format!("unrecognized log level {given:?}: debug, info, warn or error");
+        (
+            StatusCode::BAD_REQUEST,
+            serde_json::json!({"status": "failed", "message": message}),
+        )
+    };
+    let mut r = json(&told);
+    *r.status_mut() = status;
+    Ok(super::Said::Raw(r))
 }
 
 /// `/flush`.

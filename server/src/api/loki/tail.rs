@@ -1,4 +1,13 @@
 //! `/tail`: lines as they come, over a WebSocket.
+//!
+//! Owns: the connection, what has been said on it, when it ends and with which code.
+//! Knows nothing of: how lines become visible.
+//!
+//! Invariants
+//! - LT1  Lines are collected whether or not the client reads: what does not fit into the
+//!   [`Outbox`] is not kept, its labels and times are told with the next message.
+//!
+//! Read next: `outbox.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +16,24 @@ use ::query::logql::ast::LogExpr;
 use ::query::logql::eval::{LogAnswer, LogQuery, OutEntry, OutStream, Tailer};
 use ::query::logql::stages::Surroundings;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use engine::logs::Direction;
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use engine::model::{Labels, Matcher};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::{HeaderMap, Method, Uri};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
+use super::outbox::{Dropped, Outbox};
 use super::{Ask, Fault, Tenant, params, reader, store_of};
 use crate::api::Api;
 use crate::api::encode::to_vec;
 use crate::http::Params;
-use crate::ingest::Pushed;
+use crate::ingest::{News, Pushed};
 
 /// Longest tail.
 const LIFE: Duration = Duration::from_secs(3600);
@@ -26,6 +41,8 @@ const LIFE: Duration = Duration::from_secs(3600);
 const PING: Duration = Duration::from_secs(1);
 /// Longest wait that a client may ask for, in seconds.
 const DELAY_MAX: u64 = 5;
+/// Bytes of the reason in a close frame; the protocol has room for 123.
+const REASON_BYTES_MAX: usize = 123;
 
 /// What was asked for.
 struct Request {
@@ -59,10 +76,7 @@ pub(super) async fn tail(
                 .into_response();
             };
             upgrade.on_upgrade(move |socket| async move {
-                let ended = tokio::time::timeout(LIFE, run(socket, ask, request)).await;
-                if ended.is_err() {
-                    tracing::debug!("a tail has reached its longest life");
-                }
+                run(socket, ask, request).await;
                 drop(slot);
             })
         }
@@ -111,12 +125,40 @@ async fn accepted(api: &Arc<Api>, uri: &str, headers: &HeaderMap) -> Result<(Ask
     Ok((ask, request))
 }
 
-/// Sends until the client, the server or an error ends it.
-async fn run(mut socket: WebSocket, ask: Ask, request: Request) {
+/// Sends until the client, the server, the clock or an error ends it.
+async fn run(socket: WebSocket, ask: Ask, request: Request) {
+    let (mut sink, stream) = socket.split();
     // Listening starts before looking back: nothing falls between the two, and what is in both is
-    // told by its time.
-    let mut live = ask.api.logs.subscribe();
+    // told by its content.
+    let live = ask.api.logs.subscribe();
+    let outbox = Outbox::default();
     let since = params::now();
+    let past = match past(&ask, &request, since).await {
+        Ok(p) => p,
+        Err(e) => return close(&mut sink, close_code::ERROR, &e.text).await,
+    };
+    let around = Surroundings {
+        now: since,
+        zone: jiff::tz::TimeZone::system(),
+    };
+    let tailer = match Tailer::new(&request.expr, around) {
+        Ok(t) => t,
+        Err(e) => return close(&mut sink, close_code::ERROR, &e.to_string()).await,
+    };
+    let seen = Seen::new(&past);
+    if !past.is_empty() && sink.send(message(&past, &[])).await.is_err() {
+        return;
+    }
+    // The first of them that ends is the end.
+    tokio::select! {
+        () = collect(live, tailer, &request, &seen, &outbox) => {}
+        () = deliver(&mut sink, &ask, request.delay, &outbox) => {}
+        () = listen(stream) => {}
+    }
+}
+
+/// Newest entries before the tail, oldest first.
+async fn past(ask: &Ask, request: &Request, since: i64) -> Result<LogAnswer, Fault> {
     let query = LogQuery {
         start: request.start,
         end: since.saturating_add(1),
@@ -125,97 +167,117 @@ async fn run(mut socket: WebSocket, ask: Ask, request: Request) {
         interval: 0,
         categorize: false,
     };
-    let past = match super::query::lines(&ask, request.expr.clone(), query).await {
-        Ok(p) => p,
-        Err(e) => return close(socket, &e).await,
-    };
-    let around = Surroundings {
-        now: since,
-        zone: jiff::tz::TimeZone::system(),
-    };
-    let mut tailer = match Tailer::new(&request.expr, around) {
-        Ok(t) => t,
-        Err(e) => return close(socket, &Fault::from(e)).await,
-    };
-    let seen = newest_of(&past);
-    let past: LogAnswer = past.into_iter().map(oldest_first).collect();
-    if !past.is_empty() && socket.send(message(&past, &[])).await.is_err() {
-        return;
+    let mut past = super::query::lines(ask, request.expr.clone(), query).await?;
+    for s in &mut past {
+        s.entries.reverse();
     }
-    let mut ping = tokio::time::interval(PING);
-    let mut dropped = Vec::new();
+    Ok(past)
+}
+
+/// What was sent when the tail began.
+struct Seen<'a> {
+    newest: i64,
+    past: &'a LogAnswer,
+}
+
+impl<'a> Seen<'a> {
+    fn new(past: &'a LogAnswer) -> Self {
+        let times = past.iter().flat_map(|s| s.entries.iter().map(|e| e.time));
+        Self {
+            newest: times.max().unwrap_or(i64::MIN),
+            past,
+        }
+    }
+
+    fn has(&self, labels: &Labels, e: &OutEntry) -> bool {
+        let same = |s: &&OutStream| s.labels == *labels;
+        e.time <= self.newest
+            && self
+                .past
+                .iter()
+                .find(same)
+                .is_some_and(|s| s.entries.contains(e))
+    }
+}
+
+/// Puts what is stored from now on, and passes, into the outbox.
+async fn collect(
+    mut live: Receiver<Arc<Pushed>>,
+    mut tailer: Tailer,
+    request: &Request,
+    seen: &Seen<'_>,
+    outbox: &Outbox,
+) {
+    let matchers = &request.expr.matchers;
+    let wanted =
+        |labels: &Labels, time: i64| time >= request.start && Matcher::all_match(matchers, labels);
     loop {
-        tokio::select! {
-            batch = live.recv() => match batch {
-                Ok(pushed) => {
-                    let found = matching(&mut tailer, &pushed, &request, seen, &past);
-                    if found.is_empty() {
-                        continue;
+        match live.recv().await {
+            Ok(p) if p.tenant != request.tenant.id => {}
+            Ok(p) => match &p.news {
+                News::Entries(batch) => {
+                    for s in tailer.batch(batch) {
+                        let new = |e: &OutEntry| e.time >= request.start && !seen.has(&s.labels, e);
+                        let entries = s.entries.into_iter().filter(new);
+                        outbox.put(&s.labels, entries);
                     }
-                    if !request.delay.is_zero() {
-                        tokio::time::sleep(request.delay).await;
-                    }
-                    if socket.send(message(&found, &dropped)).await.is_err() {
-                        return;
-                    }
-                    dropped.clear();
                 }
-                // Too slow: what was missed is told with the next message.
-                Err(RecvError::Lagged(_)) => dropped.push(params::now()),
-                Err(RecvError::Closed) => return,
-            },
-            got = socket.recv() => match got {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
-            },
-            _ = ping.tick() => {
-                let stopping = ask.api.phase() == crate::api::Phase::Stopping;
-                if stopping || socket.send(Message::Ping(Vec::new().into())).await.is_err() {
-                    return;
+                News::Missed(all) => {
+                    for (labels, time) in all.iter().filter(|(l, t)| wanted(l, *t)) {
+                        outbox.drop_unseen(labels.clone(), *time);
+                    }
                 }
-            }
+            },
+            // Which ones they were is not known any more.
+            Err(RecvError::Lagged(_)) => outbox.drop_unseen(Labels::empty(), params::now()),
+            Err(RecvError::Closed) => return,
         }
     }
 }
 
-/// Newest time that was sent already.
-fn newest_of(past: &LogAnswer) -> i64 {
-    let times = past.iter().flat_map(|s| s.entries.iter().map(|e| e.time));
-    times.max().unwrap_or(i64::MIN)
-}
-
-fn oldest_first(mut s: OutStream) -> OutStream {
-    s.entries.reverse();
-    s
-}
-
-fn matching(
-    tailer: &mut Tailer,
-    pushed: &Pushed,
-    request: &Request,
-    seen: i64,
-    past: &LogAnswer,
-) -> LogAnswer {
-    if pushed.tenant != request.tenant.id {
-        return Vec::new();
+/// Sends what is in the outbox, each time `delay` after its first entry came, and asks whether the
+/// client is there.
+async fn deliver(
+    sink: &mut SplitSink<WebSocket, Message>,
+    ask: &Ask,
+    delay: Duration,
+    outbox: &Outbox,
+) {
+    let end = Instant::now() + LIFE;
+    let mut stop = ask.api.logs.tails_stop();
+    let mut ping = tokio::time::interval(PING);
+    ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let sent = tokio::select! {
+            () = outbox.ready(delay) => {
+                let (streams, dropped) = outbox.take();
+                sink.send(message(&streams, &dropped)).await
+            }
+            _ = ping.tick() => sink.send(Message::Ping(Vec::new().into())).await,
+            _ = async { drop(stop.wait_for(|s| *s).await) } => {
+                return close(sink, close_code::AWAY, "the server is stopping").await;
+            }
+            () = tokio::time::sleep_until(end) => {
+                return close(sink, close_code::ERROR, "reached tail max duration limit").await;
+            }
+        };
+        if sent.is_err() {
+            return;
+        }
     }
-    let mut found = tailer.batch(&pushed.batch);
-    let sent = |labels: &engine::model::Labels, e: &OutEntry| {
-        e.time <= seen
-            && past
-                .iter()
-                .any(|s| s.labels == *labels && s.entries.contains(e))
-    };
-    for s in &mut found {
-        let labels = s.labels.clone();
-        s.entries
-            .retain(|e| e.time >= request.start && !sent(&labels, e));
-    }
-    found.retain(|s| !s.entries.is_empty());
-    found
 }
 
-fn message(streams: &[OutStream], dropped: &[i64]) -> Message {
+/// Reads what clients send, which says nothing, until they are gone.
+async fn listen(mut stream: SplitStream<WebSocket>) {
+    while let Some(Ok(m)) = stream.next().await {
+        if matches!(m, Message::Close(_)) {
+            return;
+        }
+    }
+}
+
+fn message(streams: &[OutStream], dropped: &[Dropped]) -> Message {
+    use crate::api::encode::JsonLabels;
     let streams: Vec<serde_json::Value> = streams
         .iter()
         .map(|s| {
@@ -224,13 +286,13 @@ fn message(streams: &[OutStream], dropped: &[i64]) -> Message {
                 .iter()
                 .map(|e| (e.time.to_string(), e.line.as_ref()))
                 .collect();
-            serde_json::json!({
-                "stream": crate::api::encode::JsonLabels(&s.labels), "values": values,
-            })
+            serde_json::json!({"stream": JsonLabels(&s.labels), "values": values})
         })
         .collect();
     let dropped: Option<Vec<serde_json::Value>> = (!dropped.is_empty()).then(|| {
-        let one = |t: &i64| serde_json::json!({"labels": {}, "timestamp": t.to_string()});
+        let one = |d: &Dropped| {
+            serde_json::json!({"labels": JsonLabels(&d.labels), "timestamp": d.time.to_string()})
+        };
         dropped.iter().map(one).collect()
     });
     let body = serde_json::json!({"streams": streams, "dropped_entries": dropped});
@@ -238,15 +300,12 @@ fn message(streams: &[OutStream], dropped: &[i64]) -> Message {
     Message::Text(text.into())
 }
 
-async fn close(mut socket: WebSocket, why: &Fault) {
-    let code = match why.status {
-        StatusCode::INTERNAL_SERVER_ERROR => 1011,
-        _ => 1008,
-    };
+async fn close(sink: &mut SplitSink<WebSocket, Message>, code: u16, why: &str) {
+    let cut = why.floor_char_boundary(REASON_BYTES_MAX);
     let frame = CloseFrame {
         code,
-        reason: why.text.chars().take(100).collect::<String>().into(),
+        reason: why[..cut].into(),
     };
     // The client may be gone.
-    drop(socket.send(Message::Close(Some(frame))).await);
+    drop(sink.send(Message::Close(Some(frame))).await);
 }

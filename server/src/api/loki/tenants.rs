@@ -15,7 +15,7 @@ use engine::model::{Labels, Matcher};
 use super::Tenant;
 
 /// Name of the label with the tenant of a stream.
-const TENANT: &str = "__tenant_id__";
+pub(super) const TENANT: &str = "__tenant_id__";
 /// What a label of that name that was sent is called.
 const ORIGINAL: &str = "original___tenant_id__";
 
@@ -37,7 +37,7 @@ impl<'a> ManyTenants<'a> {
         matchers: &[Matcher],
         from: i64,
         to: i64,
-    ) -> impl Iterator<Item = (&'a Tenant, Selection)> {
+    ) -> impl Iterator<Item = (&'a Tenant, Selection)> + use<'a> {
         let about: Vec<&Matcher> = matchers.iter().filter(|m| m.name == TENANT).collect();
         let mut own: Vec<Matcher> = Vec::new();
         for m in matchers.iter().filter(|m| m.name != TENANT) {
@@ -63,9 +63,23 @@ impl<'a> ManyTenants<'a> {
         if self.tenants.len() < 2 {
             return labels.clone();
         }
-        let sent = labels.get(TENANT).unwrap_or("");
-        let moved = labels.with(ORIGINAL, sent);
-        moved.with(TENANT, &tenant.name)
+        with_tenant(tenant, labels)
+    }
+
+    /// What each tenant has in `[from, to)` (ns) of the streams that match, apart from that of
+    /// the others.
+    pub(super) fn each_tenant(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = TenantStreams<'a>> + use<'a> {
+        let several = self.tenants.len() > 1;
+        self.selections(matchers, from, to)
+            .map(move |(tenant, selection)| TenantStreams {
+                tenant: several.then_some(tenant),
+                selection,
+            })
     }
 
     /// Labels of every stream that matches and may have entries in `[from, to)` (ns).
@@ -84,6 +98,32 @@ impl<'a> ManyTenants<'a> {
                     visit(&self.labelled(tenant, s.labels(i)));
                 }
             }
+        }
+    }
+}
+
+/// Labels of a stream with its tenant's name among them.
+fn with_tenant(tenant: &Tenant, labels: &Labels) -> Labels {
+    let sent = labels.get(TENANT).unwrap_or("");
+    let moved = labels.with(ORIGINAL, sent);
+    moved.with(TENANT, &tenant.name)
+}
+
+/// What one of the tenants of a request has.
+pub(super) struct TenantStreams<'a> {
+    /// Whose it is, where the request names several.
+    tenant: Option<&'a Tenant>,
+    /// The streams, with the labels they were sent with.
+    pub(super) selection: Selection,
+}
+
+impl TenantStreams<'_> {
+    /// Labels of stream `i`, with the tenant's name where several are read.
+    pub(super) fn labelled(&self, i: usize) -> Labels {
+        let own = self.selection.labels(i);
+        match self.tenant {
+            Some(t) => with_tenant(t, own),
+            None => own.clone(),
         }
     }
 }

@@ -137,7 +137,11 @@ pub(crate) fn load(file: &Path, expand: bool) -> Result<LokiConfig, ConfigError>
 /// See [`load`].
 pub(crate) fn parse(file: &Path, text: &str) -> Result<LokiConfig, ConfigError> {
     let document: Value = yaml::parse(file, text)?;
-    let mut config = LokiConfig::default();
+    let mut config = LokiConfig {
+        // Who writes a file says what is wanted: the original finds none unless told to.
+        patterns: false,
+        ..LokiConfig::default()
+    };
     let mut warnings = Vec::new();
     if !document.is_null() {
         let read = read(&mut config, &document, &mut warnings);
@@ -288,6 +292,7 @@ mod tests {
             table_manager:\n  retention_deletes_enabled: true\n  retention_period: 744h\nmystery: 1\n";
         let c = parse(Path::new("x.yml"), text).unwrap();
         assert_eq!(c.listen_port, 3101);
+        assert!(!c.patterns && LokiConfig::default().patterns);
         assert_eq!(c.data_dir, "/loki");
         assert_eq!(c.limits.max_query_series, 7);
         assert_eq!(c.limits.ingestion_rate_bytes, 10.0 * 1048576.0);
