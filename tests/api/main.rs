@@ -13,6 +13,7 @@ mod loki_upkeep;
 mod loki_write;
 mod metadata;
 mod otlp;
+mod pair;
 mod queries;
 mod queries_of_death;
 mod query_command;

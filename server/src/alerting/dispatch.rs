@@ -41,6 +41,8 @@ pub(crate) struct Flush {
     pub(crate) options: RouteOptions,
     /// When the tick was due.
     pub(crate) tick: Timestamp,
+    /// When the group was looked at.
+    pub(crate) seen: Timestamp,
     /// Everything in the group, in the order of messages.
     pub(crate) alerts: Vec<Alert>,
 }
@@ -119,10 +121,26 @@ impl Dispatcher {
                 key: g.key.clone(),
                 options: g.options.clone(),
                 tick,
+                seen: tick,
                 alerts,
             });
         }
         out
+    }
+
+    /// Looks at the alerts of a flush once more, for a flush that had to wait: what is over by now
+    /// is no longer told as firing. Alerts that came meanwhile have not had their tick: they are
+    /// left to the next one.
+    pub(crate) fn look_again(&self, flush: &mut Flush, now: Timestamp) {
+        let Some(g) = self.groups.get(&flush.name) else {
+            return;
+        };
+        for old in &mut flush.alerts {
+            if let Some(new) = g.alerts.get(&old.fingerprint) {
+                old.clone_from(new);
+            }
+        }
+        flush.seen = now;
     }
 
     /// All groups: the node, the labels, what is in them.
@@ -139,7 +157,7 @@ impl Dispatcher {
         self.groups.len()
     }
 
-    /// Ends a flush. When it `worked`, what was over at its tick leaves the group.
+    /// Ends a flush. When it `worked`, what was over in it leaves the group.
     pub(crate) fn done(&mut self, flush: &Flush, worked: bool) {
         let Some(g) = self.groups.get_mut(&flush.name) else {
             return;
@@ -147,7 +165,7 @@ impl Dispatcher {
         g.flushing = false;
         if worked {
             // DSP3
-            for told in flush.alerts.iter().filter(|a| a.resolved(flush.tick)) {
+            for told in flush.alerts.iter().filter(|a| a.resolved(flush.seen)) {
                 if g.alerts.get(&told.fingerprint) == Some(told) {
                     g.alerts.remove(&told.fingerprint);
                 }
