@@ -74,6 +74,17 @@ fn alerts_are_told_once_and_again_only_when_they_end_also_across_kill_9() {
     assert_eq!(m["groupKey"], "{}:{alertname=\"A\"}");
     assert_eq!(m["alerts"][0]["labels"], json!({"alertname": "A"}));
     assert_eq!(m["externalURL"], "http://am.example.test");
+    // The old interface shows the same, with receivers by name.
+    let old = s.get("/api/v1/alerts?filter=alertname%3DA").json();
+    assert_eq!(old["data"][0]["receivers"], json!(["r"]), "{old}");
+    assert_eq!(
+        s.get("/api/v1/alerts?filter=alertname%3DZ").json()["data"],
+        json!([])
+    );
+    assert_eq!(
+        s.get("/api/v1/alerts?filter=x").json()["errorType"],
+        "bad_data"
+    );
     let hushed = silence(&s, "B");
     // The log is durable once the flush has ended, which its next tick shows.
     wait("the log", || {

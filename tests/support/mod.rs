@@ -7,6 +7,7 @@
 
 pub(crate) mod client;
 pub(crate) mod hook;
+pub(crate) mod mail;
 pub(crate) mod process;
 pub(crate) mod shared;
 pub(crate) mod target;

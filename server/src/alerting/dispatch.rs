@@ -43,6 +43,8 @@ pub(crate) struct Flush {
     pub(crate) tick: Timestamp,
     /// When the group was looked at.
     pub(crate) seen: Timestamp,
+    /// It had to wait, and something in it has changed since the tick.
+    pub(crate) unsettled: bool,
     /// Everything in the group, in the order of messages.
     pub(crate) alerts: Vec<Alert>,
 }
@@ -122,6 +124,7 @@ impl Dispatcher {
                 options: g.options.clone(),
                 tick,
                 seen: tick,
+                unsettled: false,
                 alerts,
             });
         }
@@ -137,6 +140,7 @@ impl Dispatcher {
         };
         for old in &mut flush.alerts {
             if let Some(new) = g.alerts.get(&old.fingerprint) {
+                flush.unsettled |= old.resolved(flush.seen) != new.resolved(now);
                 old.clone_from(new);
             }
         }

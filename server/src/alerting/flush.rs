@@ -10,6 +10,8 @@
 //! - FL3  A flush ends: at the latest at its deadline, or a moment after a reload or a stop.
 //! - FL4  Where others tell the same, alerts and log are looked at only after those before us have
 //!   had their turn.
+//! - FL5  An end is told after such a wait only when nothing has changed since the tick: another
+//!   instance may know of alerts that came since. The next tick sees them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -87,19 +89,21 @@ impl Alertmanager {
             return true;
         };
         let turn = async {
+            let settling = cluster.status() != "ready";
             cluster.settled().await;
             let wait = cluster.turn();
             if !wait.is_zero() {
                 self.clock.wait_until(later(self.now(), wait)).await;
             }
+            settling || !wait.is_zero()
         };
         let mut now = self.generation.subscribe();
-        tokio::select! {
-            () = turn => {}
+        let waited = tokio::select! {
+            waited = turn => waited,
             _ = async { drop(now.wait_for(|g| *g != generation).await) } => return false,
-        }
-        let now = self.now();
-        if now > flush.tick {
+        };
+        if waited {
+            let now = self.now();
             self.core.lock().dispatcher.look_again(flush, now);
         }
         true
@@ -145,9 +149,11 @@ impl Alertmanager {
             some.map(|a| a.fingerprint).collect()
         };
         let (firing, resolved) = (prints(false), prints(true));
-        let (why, memo) = {
+        let (why, memo, meanwhile) = {
             let core = self.core.lock();
             let told = core.log.get(&key, t.flush.tick);
+            let waited = t.flush.seen > t.flush.tick;
+            let meanwhile = waited && told.is_some_and(|told| told.at > t.flush.tick);
             let repeat = options.repeat_interval;
             let why = decide(
                 told,
@@ -157,9 +163,17 @@ impl Alertmanager {
                 repeat,
                 t.flush.tick,
             );
-            (why, told.map_or(String::new(), |t| t.memo.clone()))
+            (
+                why,
+                told.map_or(String::new(), |t| t.memo.clone()),
+                meanwhile,
+            )
         };
         let Some(why) = why else { return true };
+        // FL5
+        if !why.is_news() && (meanwhile || t.flush.unsettled) {
+            return false;
+        }
         let mut memo = memo;
         if i.send_resolved || !firing.is_empty() {
             let message = self.message(t, i, in_force, why, memo);

@@ -145,6 +145,11 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Whether something fires that was not told.
+    pub(crate) fn is_news(self) -> bool {
+        matches!(self, Self::First | Self::NewAlerts)
+    }
+
     /// The words in messages.
     pub(crate) fn text(self) -> &'static str {
         match self {
