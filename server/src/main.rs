@@ -10,6 +10,7 @@ mod ingest;
 mod lifecycle;
 mod relabel;
 mod remote;
+mod ruler;
 mod rules;
 mod scrape;
 mod telemetry;

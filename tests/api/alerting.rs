@@ -1,80 +1,10 @@
 //! Alerting as a service: its port, its interface, what a restart keeps.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
 
+use crate::support::hook::Hook;
 use crate::support::process::binary;
-use crate::support::{Server, TempDir, until, wait};
-
-/// Takes webhooks; what came is kept.
-struct Hook {
-    address: String,
-    came: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Hook {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address").to_string();
-        let came = Arc::new(Mutex::new(Vec::new()));
-        let kept = came.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let kept = kept.clone();
-                std::thread::spawn(move || serve(stream, &kept));
-            }
-        });
-        Self { address, came }
-    }
-
-    fn count(&self) -> usize {
-        self.came.lock().expect("what came").len()
-    }
-
-    fn take(&self) -> Value {
-        until("a webhook", || {
-            let mut came = self.came.lock().expect("what came");
-            (!came.is_empty()).then(|| came.remove(0))
-        })
-    }
-}
-
-fn serve(stream: std::net::TcpStream, came: &Mutex<Vec<Value>>) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        let mut line = String::new();
-        loop {
-            line.clear();
-            match reader.read_line(&mut line) {
-                Ok(n) if n > 0 => {}
-                _ => return,
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        came.lock()
-            .expect("what came")
-            .push(serde_json::from_slice(&body).unwrap_or_default());
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        if reader.get_mut().write_all(answer).is_err() {
-            return;
-        }
-    }
-}
+use crate::support::{Server, TempDir, wait};
 
 fn config(hook: &Hook) -> String {
     format!(
@@ -144,6 +74,17 @@ fn alerts_are_told_once_and_again_only_when_they_end_also_across_kill_9() {
     assert_eq!(m["groupKey"], "{}:{alertname=\"A\"}");
     assert_eq!(m["alerts"][0]["labels"], json!({"alertname": "A"}));
     assert_eq!(m["externalURL"], "http://am.example.test");
+    // The old interface shows the same, with receivers by name.
+    let old = s.get("/api/v1/alerts?filter=alertname%3DA").json();
+    assert_eq!(old["data"][0]["receivers"], json!(["r"]), "{old}");
+    assert_eq!(
+        s.get("/api/v1/alerts?filter=alertname%3DZ").json()["data"],
+        json!([])
+    );
+    assert_eq!(
+        s.get("/api/v1/alerts?filter=x").json()["errorType"],
+        "bad_data"
+    );
     let hushed = silence(&s, "B");
     // The log is durable once the flush has ended, which its next tick shows.
     wait("the log", || {
@@ -266,7 +207,10 @@ fn a_bad_file_ends_the_start_and_changes_nothing_on_reload() {
             "--storage.path={}",
             dir.path().join("data").display()
         ))
-        .arg("--web.listen-address=127.0.0.1:0")
+        .args([
+            "--web.listen-address=127.0.0.1:0",
+            "--cluster.listen-address=",
+        ])
         .output()
         .expect("it ends");
     assert_eq!(out.status.code(), Some(1));

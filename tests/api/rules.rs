@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, TempDir, until};
+use crate::support::{Server, TempDir, now_ms, until};
+use crate::wire::{labels, store};
 
 const RULES: &str = "groups:
 - name: g
@@ -149,4 +150,68 @@ fn series_of_rules_that_are_gone_end() {
     );
     assert_eq!(s.request("POST", "/-/reload").send().status, 200);
     until("its end", || (there() == 0).then_some(()));
+}
+
+#[test]
+fn short_waits_and_kept_alerts_outlive_kill_9() {
+    let rules = "groups:
+- name: g
+  interval: 1s
+  rules:
+  - {alert: Waiting, expr: 'vector(1)', for: 9m}
+  - {alert: Kept, expr: 'present == 1', keep_firing_for: 9m, annotations: {text: 'was {{ $value }}'}}
+";
+    let dir = TempDir::new();
+    files(&dir, rules);
+    let s = Server::launch(dir, &["--web.enable-remote-write-receiver"]);
+    s.wait_ready();
+    let write = |s: &Server, v: f64| {
+        store(
+            s,
+            &[(labels(&[("__name__", "present")]), vec![(now_ms(), v)])],
+        );
+    };
+    let alert = |s: &Server, name: &str| -> Option<Value> {
+        let all = groups(s, &[("rule_name[]", name)]);
+        all.first()?["rules"][0]["alerts"]
+            .as_array()?
+            .first()
+            .cloned()
+    };
+    until("an alert that fires", || {
+        write(&s, 1.0);
+        (alert(&s, "Kept")?["state"] == "firing").then_some(())
+    });
+    until("an alert that is kept firing", || {
+        write(&s, 0.0);
+        alert(&s, "Kept")?.get("keepFiringSince").cloned()
+    });
+    let before = alert(&s, "Waiting").expect("an alert that waits");
+    // Its series, from which the time without a process is known, begin with an evaluation.
+    until("the series of alerts", || {
+        let found = s
+            .query("/api/v1/query", &[("query", "ALERTS_FOR_STATE")])
+            .data();
+        (found["result"].as_array()?.len() == 2).then_some(())
+    });
+    let kept = alert(&s, "Kept").expect("an alert");
+    let s = s.relaunch(&["--web.enable-remote-write-receiver"]);
+    let restarted = now_ms();
+    let since = |a: &Value, field: &str| {
+        let text = a[field].as_str().expect("a time");
+        text.parse::<jiff::Timestamp>()
+            .expect("a time")
+            .as_millisecond()
+    };
+    // What was waited is not lost: the alert holds since before this process.
+    let after = until("the state of before", || {
+        let a = alert(&s, "Waiting")?;
+        (since(&a, "activeAt") < restarted).then_some(a)
+    });
+    assert!(since(&after, "activeAt") >= since(&before, "activeAt"));
+    assert_eq!(after["state"], "pending");
+    let again = until("the alert that is kept", || alert(&s, "Kept"));
+    assert_eq!(again["keepFiringSince"], kept["keepFiringSince"]);
+    assert_eq!(again["annotations"], json!({"text": "was 1"}));
+    assert_eq!(again["state"], "firing");
 }

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amtool;
 mod logs;
 mod otel;
 mod programs;

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod client;
+pub(crate) mod hook;
+pub(crate) mod mail;
 pub(crate) mod process;
 pub(crate) mod shared;
 pub(crate) mod target;

@@ -121,7 +121,19 @@ impl Server {
     /// ready. Times are printed in UTC.
     pub(crate) fn loki(yaml: &str) -> Self {
         let dir = TempDir::new();
-        let file = dir.write("loki-config.yml", yaml);
+        dir.write("loki-config.yml", yaml);
+        Self::loki_in(dir)
+    }
+
+    /// Kills a server of [`Server::loki`] as `kill -9` does and starts it again on its data.
+    pub(crate) fn restart(mut self) -> Self {
+        let dir = std::mem::take(&mut self.dir);
+        drop(self);
+        Self::loki_in(dir)
+    }
+
+    fn loki_in(dir: TempDir) -> Self {
+        let file = dir.path().join("loki-config.yml").display().to_string();
         let mut command = binary();
         command
             .env("TZ", "UTC")
@@ -141,6 +153,16 @@ impl Server {
     /// Starts `command`, whose files are the caller's; waits until it listens.
     pub(crate) fn run(command: Command) -> Self {
         Self::spawn(TempDir::new(), command)
+    }
+
+    /// Ends a server of [`Server::launch`] as `kill -9` does and starts it again on its data; waits
+    /// until it is ready.
+    pub(crate) fn relaunch(mut self, flags: &[&str]) -> Self {
+        let dir = std::mem::take(&mut self.dir);
+        drop(self);
+        let again = Self::launch(dir, flags);
+        again.wait_ready();
+        again
     }
 
     /// Ends it as `kill -9` does.

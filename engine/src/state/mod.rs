@@ -239,6 +239,19 @@ impl Tables {
         all.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
+    /// The keys of a table that begin with `prefix`, with their values, by key.
+    #[must_use]
+    pub fn list_from(&self, table: &str, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let s = self.state.lock();
+        let Some(t) = s.tables.get(table) else {
+            return Vec::new();
+        };
+        let own = t
+            .range(prefix.to_vec()..)
+            .take_while(|(k, _)| k.starts_with(prefix));
+        own.map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
     /// Number of the tenant `name`, a new one if it has none. Blocks for a sync of the disk then.
     ///
     /// # Errors

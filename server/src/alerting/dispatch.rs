@@ -41,6 +41,10 @@ pub(crate) struct Flush {
     pub(crate) options: RouteOptions,
     /// When the tick was due.
     pub(crate) tick: Timestamp,
+    /// When the group was looked at.
+    pub(crate) seen: Timestamp,
+    /// It had to wait, and something in it has changed since the tick.
+    pub(crate) unsettled: bool,
     /// Everything in the group, in the order of messages.
     pub(crate) alerts: Vec<Alert>,
 }
@@ -119,10 +123,28 @@ impl Dispatcher {
                 key: g.key.clone(),
                 options: g.options.clone(),
                 tick,
+                seen: tick,
+                unsettled: false,
                 alerts,
             });
         }
         out
+    }
+
+    /// Looks at the alerts of a flush once more, for a flush that had to wait: what is over by now
+    /// is no longer told as firing. Alerts that came meanwhile have not had their tick: they are
+    /// left to the next one.
+    pub(crate) fn look_again(&self, flush: &mut Flush, now: Timestamp) {
+        let Some(g) = self.groups.get(&flush.name) else {
+            return;
+        };
+        for old in &mut flush.alerts {
+            if let Some(new) = g.alerts.get(&old.fingerprint) {
+                flush.unsettled |= old.resolved(flush.seen) != new.resolved(now);
+                old.clone_from(new);
+            }
+        }
+        flush.seen = now;
     }
 
     /// All groups: the node, the labels, what is in them.
@@ -139,7 +161,7 @@ impl Dispatcher {
         self.groups.len()
     }
 
-    /// Ends a flush. When it `worked`, what was over at its tick leaves the group.
+    /// Ends a flush. When it `worked`, what was over in it leaves the group.
     pub(crate) fn done(&mut self, flush: &Flush, worked: bool) {
         let Some(g) = self.groups.get_mut(&flush.name) else {
             return;
@@ -147,7 +169,7 @@ impl Dispatcher {
         g.flushing = false;
         if worked {
             // DSP3
-            for told in flush.alerts.iter().filter(|a| a.resolved(flush.tick)) {
+            for told in flush.alerts.iter().filter(|a| a.resolved(flush.seen)) {
                 if g.alerts.get(&told.fingerprint) == Some(told) {
                     g.alerts.remove(&told.fingerprint);
                 }

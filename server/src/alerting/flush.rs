@@ -8,6 +8,10 @@
 //!   flush counts as done. A message is sent twice only when its first answer was not seen.
 //! - FL2  One integration that fails or hangs holds up no other.
 //! - FL3  A flush ends: at the latest at its deadline, or a moment after a reload or a stop.
+//! - FL4  Where others tell the same, alerts and log are looked at only after those before us have
+//!   had their turn.
+//! - FL5  An end is told after such a wait only when nothing has changed since the tick: another
+//!   instance may know of alerts that came since. The next tick sees them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +20,7 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 
 use super::alert::Alert;
+use super::changes::RowName;
 use super::dispatch::Flush;
 use super::force::InForce;
 use super::keep::Kept;
@@ -37,6 +42,9 @@ const PAUSE_JITTER: f64 = 0.5;
 /// How long an attempt in progress may go on after a reload or a stop.
 const LEAVE: SignedDuration = SignedDuration::from_secs(5);
 
+/// Two moments that can be told apart.
+const INSTANT: SignedDuration = SignedDuration::from_nanos(1);
+
 /// What a flush has to tell.
 struct Telling {
     flush: Flush,
@@ -48,7 +56,13 @@ struct Telling {
 impl Alertmanager {
     /// Does a flush and ends it.
     pub(super) async fn flush(&self, flush: Flush, in_force: Arc<InForce>, generation: u64) {
+        let mut flush = flush;
+        if !self.may_begin(&mut flush, generation).await {
+            self.done(&flush, generation, false);
+            return;
+        }
         let alerts = self.audible(&flush);
+        // Waiting for others is no part of the time to tell.
         let span = flush.options.group_interval.max(DEADLINE_MIN);
         let telling = Telling {
             alerts,
@@ -68,12 +82,39 @@ impl Alertmanager {
         self.done(&telling.flush, generation, worked);
     }
 
+    /// Waits until other instances have said what they know, and those before this one have had
+    /// their time (FL4). False when nobody waits for the flush any more.
+    async fn may_begin(&self, flush: &mut Flush, generation: u64) -> bool {
+        let Some(cluster) = &self.cluster else {
+            return true;
+        };
+        let turn = async {
+            let settling = cluster.status() != "ready";
+            cluster.settled().await;
+            let wait = cluster.turn();
+            if !wait.is_zero() {
+                self.clock.wait_until(later(self.now(), wait)).await;
+            }
+            settling || !wait.is_zero()
+        };
+        let mut now = self.generation.subscribe();
+        let waited = tokio::select! {
+            waited = turn => waited,
+            _ = async { drop(now.wait_for(|g| *g != generation).await) } => return false,
+        };
+        if waited {
+            let now = self.now();
+            self.core.lock().dispatcher.look_again(flush, now);
+        }
+        true
+    }
+
     /// The alerts of a flush that nothing keeps from being told.
     fn audible(&self, flush: &Flush) -> Vec<Alert> {
         let core = self.core.lock();
         let muter = core.muter();
         let heard = flush.alerts.iter().filter(|a| {
-            let reason = muter.reason(a, &flush.options, flush.tick);
+            let reason = muter.reason(a, &flush.options, flush.seen);
             let i = match &reason {
                 None => return true,
                 Some(Muted::Inhibited(_)) => 0,
@@ -104,13 +145,15 @@ impl Alertmanager {
         };
         let _turn = turn.lock().await;
         let prints = |over: bool| -> Prints {
-            let some = t.alerts.iter().filter(|a| a.resolved(t.flush.tick) == over);
+            let some = t.alerts.iter().filter(|a| a.resolved(t.flush.seen) == over);
             some.map(|a| a.fingerprint).collect()
         };
         let (firing, resolved) = (prints(false), prints(true));
-        let (why, memo) = {
+        let (why, memo, meanwhile) = {
             let core = self.core.lock();
             let told = core.log.get(&key, t.flush.tick);
+            let waited = t.flush.seen > t.flush.tick;
+            let meanwhile = waited && told.is_some_and(|told| told.at > t.flush.tick);
             let repeat = options.repeat_interval;
             let why = decide(
                 told,
@@ -120,9 +163,17 @@ impl Alertmanager {
                 repeat,
                 t.flush.tick,
             );
-            (why, told.map_or(String::new(), |t| t.memo.clone()))
+            (
+                why,
+                told.map_or(String::new(), |t| t.memo.clone()),
+                meanwhile,
+            )
         };
         let Some(why) = why else { return true };
+        // FL5
+        if !why.is_news() && (meanwhile || t.flush.unsettled) {
+            return false;
+        }
         let mut memo = memo;
         if i.send_resolved || !firing.is_empty() {
             let message = self.message(t, i, in_force, why, memo);
@@ -139,16 +190,23 @@ impl Alertmanager {
             }
             self.numbers.sent(i.kind);
         }
-        let now = self.now();
         let keep = (options.repeat_interval * 2).min(self.options.retention);
-        let told = Told {
-            at: now,
-            until: now.checked_add(keep).unwrap_or(Timestamp::MAX),
-            memo,
-            firing,
-            resolved,
+        let told = {
+            let mut core = self.core.lock();
+            // Of two entries the later one stays, also where another instance's clock is ahead.
+            let before = core.log.entry(&key).map(|t| later(t.at, INSTANT));
+            let at = before.map_or(self.now(), |t| t.max(self.now()));
+            let told = Told {
+                at,
+                until: later(at, keep),
+                memo,
+                firing,
+                resolved,
+            };
+            core.log.put(key.clone(), told.clone());
+            self.note(&mut core, RowName::Told(key.clone()));
+            told
         };
-        self.core.lock().log.put(key.clone(), told.clone());
         // FL1
         self.keep_or_say(vec![Kept::Told(key, told)]).await;
         true
@@ -162,13 +220,13 @@ impl Alertmanager {
         why: Reason,
         memo: String,
     ) -> Message {
-        let tick = t.flush.tick;
+        let seen = t.flush.seen;
         let told = t
             .alerts
             .iter()
-            .filter(|a| i.send_resolved || !a.resolved(tick));
+            .filter(|a| i.send_resolved || !a.resolved(seen));
         let told: Vec<&Alert> = told.collect();
-        let fires = told.iter().any(|a| !a.resolved(tick));
+        let fires = told.iter().any(|a| !a.resolved(seen));
         let labels = told.iter().map(|a| a.labels.as_ref());
         let annotations = told.iter().map(|a| a.annotations.as_ref());
         let data = Data {
@@ -180,7 +238,7 @@ impl Alertmanager {
             external_url: self.options.external_url.clone(),
             route_labels: t.flush.options.labels.clone(),
             notification_reason: why.text().to_owned(),
-            alerts: told.iter().map(|a| alert_data(a, tick)).collect(),
+            alerts: told.iter().map(|a| alert_data(a, seen)).collect(),
         };
         Message {
             group_key: t.flush.key.clone(),
@@ -273,8 +331,8 @@ fn jitter() -> f64 {
     1.0 + PAUSE_JITTER * (((random >> 32) as f64 / f64::from(u32::MAX)) * 2.0 - 1.0)
 }
 
-fn alert_data(a: &Alert, tick: Timestamp) -> AlertData {
-    let over = a.resolved(tick);
+fn alert_data(a: &Alert, seen: Timestamp) -> AlertData {
+    let over = a.resolved(seen);
     AlertData {
         status: if over { "resolved" } else { "firing" }.to_owned(),
         labels: (*a.labels).clone(),

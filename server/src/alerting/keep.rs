@@ -62,8 +62,9 @@ mod instant {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct SilenceRow {
+/// A silence as it is kept and passed on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SilenceRow {
     matchers: Vec<(String, String, bool, bool)>,
     #[serde(with = "instant")]
     starts_at: Timestamp,
@@ -77,8 +78,9 @@ struct SilenceRow {
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct ToldRow {
+/// An entry of the log as it is kept and passed on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ToldRow {
     #[serde(with = "instant")]
     at: Timestamp,
     #[serde(with = "instant")]
@@ -87,6 +89,71 @@ struct ToldRow {
     resolved: Vec<u64>,
     #[serde(default)]
     memo: String,
+}
+
+/// A row as instances pass it on to each other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Row {
+    /// A silence with its name.
+    Silence(String, SilenceRow),
+    /// An entry of the log: receiver, kind, index, group.
+    Told(String, String, usize, String, ToldRow),
+}
+
+impl Row {
+    /// Roughly what it takes in memory and on the wire, bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Silence(id, s) => {
+                let matchers = s.matchers.iter();
+                let matchers: usize = matchers.map(|m| m.0.len() + m.1.len() + 32).sum();
+                let annotations = s.annotations.iter();
+                let annotations: usize = annotations.map(|(n, v)| n.len() + v.len()).sum();
+                200 + id.len() + matchers + annotations + s.created_by.len() + s.comment.len()
+            }
+            Self::Told(receiver, kind, _, group, t) => {
+                // A number has up to 20 digits and a comma.
+                let alerts = (t.firing.len() + t.resolved.len()) * 21;
+                150 + receiver.len() + kind.len() + group.len() + t.memo.len() + alerts
+            }
+        }
+    }
+}
+
+impl From<&Silence> for Row {
+    fn from(s: &Silence) -> Self {
+        Self::Silence(s.id.clone(), silence_row(s))
+    }
+}
+
+impl From<(&LogKey, &Told)> for Row {
+    fn from((key, told): (&LogKey, &Told)) -> Self {
+        let LogKey {
+            receiver,
+            kind,
+            index,
+            group,
+        } = key.clone();
+        Self::Told(receiver, kind, index, group, told_row(told))
+    }
+}
+
+impl From<Row> for Kept {
+    fn from(row: Row) -> Self {
+        match row {
+            Row::Silence(id, row) => Self::Silence(silence(id, row)),
+            Row::Told(receiver, kind, index, group, row) => {
+                let key = LogKey {
+                    receiver,
+                    kind,
+                    index,
+                    group,
+                };
+                Self::Told(key, told(row))
+            }
+        }
+    }
 }
 
 /// Everything that was kept.
@@ -182,16 +249,7 @@ impl Keeper {
         for (key, value) in self.list(LOG) {
             let row: Result<ToldRow, _> = serde_json::from_slice(&value);
             match (LogKey::read(&key), row) {
-                (Some(key), Ok(row)) => {
-                    let told = Told {
-                        at: row.at,
-                        until: row.until,
-                        firing: row.firing.into_iter().collect(),
-                        resolved: row.resolved.into_iter().collect(),
-                        memo: row.memo,
-                    };
-                    out.log.push((key, told));
-                }
+                (Some(key), Ok(row)) => out.log.push((key, told(row))),
                 _ => out.damaged += 1,
             }
         }
@@ -199,35 +257,51 @@ impl Keeper {
     }
 }
 
+fn silence_row(s: &Silence) -> SilenceRow {
+    let matchers = s.matchers.iter();
+    SilenceRow {
+        matchers: matchers
+            .map(|c| (c.name.clone(), c.value.clone(), c.is_regex, c.is_equal))
+            .collect(),
+        starts_at: s.starts_at,
+        ends_at: s.ends_at,
+        updated_at: s.updated_at,
+        created_by: s.created_by.clone(),
+        comment: s.comment.clone(),
+        annotations: s.annotations.clone(),
+    }
+}
+
+fn told_row(told: &Told) -> ToldRow {
+    ToldRow {
+        at: told.at,
+        until: told.until,
+        firing: told.firing.iter().copied().collect(),
+        resolved: told.resolved.iter().copied().collect(),
+        memo: told.memo.clone(),
+    }
+}
+
+fn told(row: ToldRow) -> Told {
+    Told {
+        at: row.at,
+        until: row.until,
+        firing: row.firing.into_iter().collect(),
+        resolved: row.resolved.into_iter().collect(),
+        memo: row.memo,
+    }
+}
+
 fn row(kept: &Kept) -> (&'static str, Vec<u8>, Option<Vec<u8>>) {
     // Rows of numbers and texts always have a JSON form.
     match kept {
         Kept::Silence(s) => {
-            let matchers = s.matchers.iter();
-            let value = SilenceRow {
-                matchers: matchers
-                    .map(|c| (c.name.clone(), c.value.clone(), c.is_regex, c.is_equal))
-                    .collect(),
-                starts_at: s.starts_at,
-                ends_at: s.ends_at,
-                updated_at: s.updated_at,
-                created_by: s.created_by.clone(),
-                comment: s.comment.clone(),
-                annotations: s.annotations.clone(),
-            };
-            let value = serde_json::to_vec(&value).unwrap_or_default();
+            let value = serde_json::to_vec(&silence_row(s)).unwrap_or_default();
             (SILENCES, s.id.clone().into_bytes(), Some(value))
         }
         Kept::SilenceGone(id) => (SILENCES, id.clone().into_bytes(), None),
         Kept::Told(key, told) => {
-            let value = ToldRow {
-                at: told.at,
-                until: told.until,
-                firing: told.firing.iter().copied().collect(),
-                resolved: told.resolved.iter().copied().collect(),
-                memo: told.memo.clone(),
-            };
-            let value = serde_json::to_vec(&value).unwrap_or_default();
+            let value = serde_json::to_vec(&told_row(told)).unwrap_or_default();
             (LOG, key.bytes(), Some(value))
         }
         Kept::ToldGone(key) => (LOG, key.bytes(), None),

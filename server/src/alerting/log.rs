@@ -57,6 +57,13 @@ impl LogKey {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     entries: BTreeMap<LogKey, Told>,
+    bytes: usize,
+}
+
+/// Roughly what an entry takes.
+fn size_bytes(key: &LogKey, told: &Told) -> usize {
+    let alerts = told.firing.len() + told.resolved.len();
+    200 + key.receiver.len() + key.kind.len() + key.group.len() + told.memo.len() + 16 * alerts
 }
 
 impl Log {
@@ -67,7 +74,26 @@ impl Log {
 
     /// Notes what an integration was told.
     pub(crate) fn put(&mut self, key: LogKey, told: Told) {
+        self.bytes += size_bytes(&key, &told);
+        if let Some(old) = self.entries.get(&key) {
+            self.bytes = self.bytes.saturating_sub(size_bytes(&key, old));
+        }
         self.entries.insert(key, told);
+    }
+
+    /// An entry, also one that is too old.
+    pub(crate) fn entry(&self, key: &LogKey) -> Option<&Told> {
+        self.entries.get(key)
+    }
+
+    /// All entries.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&LogKey, &Told)> {
+        self.entries.iter()
+    }
+
+    /// Roughly what all entries take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Forgets entries that are too old; gives their keys.
@@ -75,7 +101,9 @@ impl Log {
         let old = self.entries.iter().filter(|(_, t)| t.until <= now);
         let old: Vec<LogKey> = old.map(|(k, _)| k.clone()).collect();
         for key in &old {
-            self.entries.remove(key);
+            if let Some(told) = self.entries.remove(key) {
+                self.bytes = self.bytes.saturating_sub(size_bytes(key, &told));
+            }
         }
         old
     }
@@ -117,6 +145,11 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Whether something fires that was not told.
+    pub(crate) fn is_news(self) -> bool {
+        matches!(self, Self::First | Self::NewAlerts)
+    }
+
     /// The words in messages.
     pub(crate) fn text(self) -> &'static str {
         match self {

@@ -9,6 +9,8 @@
 
 mod alert;
 mod alerts;
+mod changes;
+mod cluster;
 mod dispatch;
 mod flush;
 mod force;
@@ -22,10 +24,15 @@ mod notify;
 mod numbers;
 mod route;
 mod service;
+mod share;
 mod silence;
 mod template;
 
 pub(crate) use alerts::PostedAlert;
+pub(crate) use cluster::{
+    Cluster, ClusterOptions, HttpLink, PATH as CLUSTER_PATH, PULL_BYTES_MAX, Pull, Refusal,
+    advertised,
+};
 pub(crate) use force::{InForce, Source};
 pub(crate) use keep::Keeper;
 pub(crate) use route::Route;

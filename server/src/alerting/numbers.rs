@@ -281,10 +281,13 @@ impl Alertmanager {
                 "alertmanager_cluster_enabled",
                 "Indicates whether the clustering is enabled or not.",
                 Kind::Gauge,
-                0.0,
+                f64::from(u8::from(self.cluster.is_some())),
             ),
         ] {
             out.push(Family::single(name, help, kind, value));
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.collect(out);
         }
     }
 }

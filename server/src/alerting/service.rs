@@ -12,7 +12,7 @@
 //! - SRV3  What is answered as done is durable: silences before the answer, entries of the log
 //!   before the flush counts as done.
 //!
-//! Read next: `flush.rs`.
+//! Read next: `flush.rs`, `share.rs`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,6 +27,8 @@ use tokio::task::JoinSet;
 
 use super::alert::{Alert, LabelSet};
 use super::alerts::{AlertLimits, Alerts, PostedAlert};
+use super::changes::{Changes, RowName};
+use super::cluster::Cluster;
 use super::dispatch::{Dispatcher, Flush};
 use super::force::{InForce, Source};
 use super::inhibit::Inhibitor;
@@ -94,6 +96,8 @@ pub(super) struct Core {
     pub(super) dispatcher: Dispatcher,
     pub(super) silences: Silences,
     pub(super) log: Log,
+    /// What other instances have not seen yet.
+    pub(super) changes: Changes,
     pub(super) inhibitor: Inhibitor,
     pub(super) in_force: Arc<InForce>,
     /// Counts reloads: flushes of an older one change no groups.
@@ -112,6 +116,10 @@ pub(crate) struct Alertmanager {
     pub(super) keeper: Keeper,
     pub(super) numbers: Numbers,
     pub(super) clock: Arc<dyn Clock>,
+    /// Other instances, when there may be some.
+    pub(super) cluster: Option<Arc<Cluster>>,
+    /// Number of the last change.
+    pub(super) changed: watch::Sender<u64>,
     wake: Notify,
     /// The generation in force; flushes of older ones hurry up.
     pub(super) generation: watch::Sender<u64>,
@@ -152,12 +160,14 @@ pub(super) fn later(t: Timestamp, d: SignedDuration) -> Timestamp {
 }
 
 impl Alertmanager {
-    /// A service with a loaded configuration and what was kept; [`Alertmanager::run`] drives it.
+    /// A service with a loaded configuration and what was kept; [`Alertmanager::run`] drives it,
+    /// and whoever made `cluster` drives that.
     pub(crate) fn new(
         options: AlertingOptions,
         in_force: InForce,
         keeper: Keeper,
         clock: Arc<dyn Clock>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let now = clock.now();
         let found = keeper.load();
@@ -174,7 +184,8 @@ impl Alertmanager {
         let numbers = Numbers::default();
         let ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
         numbers.loaded_ms.store(ms, Relaxed);
-        let core = Core {
+        let mut core = Core {
+            changes: Changes::default(),
             alerts: Alerts::new(AlertLimits {
                 per_alertname: options.alerts_per_name,
             }),
@@ -189,12 +200,17 @@ impl Alertmanager {
             next_maintenance: later(now, options.maintenance_interval),
             hold_until: later(now, options.start_delay),
         };
+        if cluster.is_some() {
+            core.note_everything();
+        }
         Self {
+            changed: watch::channel(core.changes.last()).0,
             core: Mutex::new(core),
             options,
             keeper,
             numbers,
             clock,
+            cluster,
             wake: Notify::new(),
             generation: watch::channel(0).0,
             started: now,
@@ -296,13 +312,14 @@ impl Alertmanager {
                 let horizon = now
                     .checked_sub(self.options.retention)
                     .unwrap_or(Timestamp::MIN);
-                gone.extend(
-                    core.silences
-                        .forget(horizon)
-                        .into_iter()
-                        .map(Kept::SilenceGone),
-                );
-                gone.extend(core.log.forget(now).into_iter().map(Kept::ToldGone));
+                for id in core.silences.forget(horizon) {
+                    core.changes.forget(&RowName::Silence(id.clone()));
+                    gone.push(Kept::SilenceGone(id));
+                }
+                for key in core.log.forget(now) {
+                    core.changes.forget(&RowName::Told(key.clone()));
+                    gone.push(Kept::ToldGone(key));
+                }
             }
         }
         self.keep_or_say(gone).await;
@@ -400,6 +417,9 @@ impl Alertmanager {
                 .iter()
                 .filter_map(|id| core.silences.get(id).cloned());
             let rows: Vec<Kept> = rows.map(Kept::Silence).collect();
+            for id in &changed {
+                self.note(&mut core, RowName::Silence(id.clone()));
+            }
             (changed.into_iter().next().unwrap_or_default(), rows)
         };
         // SRV3
@@ -418,6 +438,7 @@ impl Alertmanager {
         let row = {
             let mut core = self.core.lock();
             core.silences.expire(id, self.now())?;
+            self.note(&mut core, RowName::Silence(id.to_owned()));
             core.silences.get(id).cloned()
         };
         let rows = row.map(Kept::Silence).into_iter().collect();

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::config::alertmanager::{MatchOp, Matcher};
 
@@ -145,6 +145,25 @@ impl Silences {
         }
     }
 
+    /// Takes one over from another instance unless what is known is as new; true when it was.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    pub(crate) fn merge(&mut self, s: Silence) -> Result<bool, SilenceError> {
+        if self
+            .get(&s.id)
+            .is_some_and(|k| k.updated_at >= s.updated_at)
+        {
+            return Ok(false);
+        }
+        if s.id.is_empty() || s.matchers.is_empty() {
+            return Err(SilenceError::Invalid("a silence of nothing".into()));
+        }
+        let compiled = s.compiled()?;
+        self.all.insert(s.id.clone(), (s, compiled));
+        Ok(true)
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Silence> {
         self.all.values().map(|(s, _)| s)
@@ -187,7 +206,8 @@ impl Silences {
                 changed.push(k.id);
             }
         }
-        new.updated_at = now;
+        let before = self.get(&new.id).map(|k| k.updated_at);
+        new.updated_at = newer(before, now);
         self.all.insert(new.id.clone(), (new, compiled));
         Ok(changed)
     }
@@ -204,8 +224,13 @@ impl Silences {
             State::Active => {}
         }
         s.ends_at = now;
-        s.updated_at = now;
+        s.updated_at = newer(Some(s.updated_at), now);
         Ok(())
+    }
+
+    /// Roughly what all of them take. Cost: their number.
+    pub(crate) fn bytes(&self) -> usize {
+        self.iter().map(Silence::size_bytes).sum()
     }
 
     /// Names of the silences that hold for labels now. Cost: silences times conditions.
@@ -233,6 +258,13 @@ impl Silences {
         }
         gone
     }
+}
+
+/// The time of a change: later than that of the one `before`, also where that was made by an
+/// instance whose clock is ahead.
+fn newer(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let after = before.and_then(|t| t.checked_add(SignedDuration::from_nanos(1)).ok());
+    after.map_or(now, |t| t.max(now))
 }
 
 /// Whether a silence may be changed in place.

@@ -18,6 +18,7 @@ use crate::alerting::Alertmanager;
 use crate::config::limits::WriteLimits;
 use crate::config::prometheus::LoadedConfig;
 use crate::ingest::LogService;
+use crate::ruler::Ruler;
 use crate::rules;
 use crate::scrape::Scraper;
 use crate::telemetry::{Metrics, thread_bytes};
@@ -119,6 +120,8 @@ pub(crate) struct Api {
     scraper: ArcSwapOption<Scraper>,
     /// What is evaluated, once the store is open.
     rules: ArcSwapOption<rules::Service>,
+    /// The same over lines.
+    ruler: ArcSwapOption<Ruler>,
     /// Alerting, once it runs.
     alertmanager: ArcSwapOption<Alertmanager>,
     phase: AtomicU8,
@@ -174,6 +177,7 @@ impl Api {
             replay: Arc::default(),
             scraper: ArcSwapOption::empty(),
             rules: ArcSwapOption::empty(),
+            ruler: ArcSwapOption::empty(),
             alertmanager: ArcSwapOption::empty(),
             phase: AtomicU8::new(Phase::Starting as u8),
             config: ArcSwap::from_pointee(config),
@@ -244,6 +248,16 @@ impl Api {
     /// Evaluation has started.
     pub(crate) fn set_rules(&self, rules: Arc<rules::Service>) {
         self.rules.store(Some(rules));
+    }
+
+    /// Rules over lines.
+    pub(crate) fn ruler(&self) -> Option<Arc<Ruler>> {
+        self.ruler.load_full()
+    }
+
+    /// Evaluation of rules over lines has started.
+    pub(crate) fn set_ruler(&self, ruler: Arc<Ruler>) {
+        self.ruler.store(Some(ruler));
     }
 
     /// Alerting.

@@ -7,8 +7,9 @@ use jiff::SignedDuration;
 
 use super::flags::{self, Flag, Kind, Values, flag, ignored};
 use super::{personality, prometheus};
-use crate::alerting::{AlertingOptions, Source};
-use crate::lifecycle::{self, AlertmanagerPlan, ConfigSource, Exit, Plan};
+use crate::alerting::{AlertingOptions, ClusterOptions, Source};
+use crate::api::alertmanager::RequestLimits;
+use crate::lifecycle::{self, AlertmanagerPlan, ClusterPlan, ConfigSource, Exit, Plan};
 
 /// A server that only tells scrapes nothing.
 const NO_SCRAPING: &str = "global: {}\n";
@@ -16,6 +17,9 @@ const NO_SCRAPING: &str = "global: {}\n";
 /// Alerting without a configuration: alerts can be seen and silenced, nobody is told.
 const BUILT_IN: &str =
     "route: {receiver: nobody, group_by: [alertname]}\nreceivers: [{name: nobody}]\n";
+
+/// Where other instances reach this one when no flag says so.
+const DEFAULT_CLUSTER: &str = "0.0.0.0:9094";
 
 /// All flags of the original.
 const FLAGS: &[Flag] = &[
@@ -87,8 +91,18 @@ const FLAGS: &[Flag] = &[
         Kind::Text,
         "Prefix of all routes; by default the path of --web.external-url",
     ),
-    ignored("web.get-concurrency", "0", Kind::Number),
-    ignored("web.timeout", "0", Kind::Duration),
+    flag(
+        "web.get-concurrency",
+        "0",
+        Kind::Number,
+        "GET requests at a time; 0 for as many as processors, at least 8",
+    ),
+    flag(
+        "web.timeout",
+        "0",
+        Kind::Duration,
+        "How long an answer may take, 0 for any time",
+    ),
     flag(
         "web.config.file",
         "",
@@ -96,27 +110,104 @@ const FLAGS: &[Flag] = &[
         "File with TLS settings and users",
     ),
     ignored("web.systemd-socket", "false", Kind::Bool),
-    ignored("cluster.listen-address", "0.0.0.0:9094", Kind::Text),
-    ignored("cluster.advertise-address", "", Kind::Text),
-    ignored("cluster.peer", "", Kind::List),
-    ignored("cluster.peer-timeout", "15s", Kind::Duration),
-    ignored("cluster.peers-resolve-timeout", "15s", Kind::Duration),
-    ignored("cluster.gossip-interval", "200ms", Kind::Duration),
+    flag(
+        "cluster.listen-address",
+        DEFAULT_CLUSTER,
+        Kind::Text,
+        "Address to listen on for other instances; empty for none",
+    ),
+    flag(
+        "cluster.advertise-address",
+        "",
+        Kind::Text,
+        "Address under which other instances reach this one",
+    ),
+    flag(
+        "cluster.peer",
+        "",
+        Kind::List,
+        "Another instance, host:port, may be repeated",
+    ),
+    flag(
+        "cluster.peer-timeout",
+        "15s",
+        Kind::Duration,
+        "How long each instance waits for the one before it to notify",
+    ),
+    flag(
+        "cluster.peers-resolve-timeout",
+        "15s",
+        Kind::Duration,
+        "How long the addresses of a peer may take to be found",
+    ),
+    flag(
+        "cluster.gossip-interval",
+        "200ms",
+        Kind::Duration,
+        "Shortest time between two questions to a peer that bring nothing",
+    ),
+    // A peer is asked for all that is new at any time, so nothing is left to exchange as a whole.
     ignored("cluster.pushpull-interval", "1m", Kind::Duration),
-    ignored("cluster.tcp-timeout", "10s", Kind::Duration),
+    flag(
+        "cluster.tcp-timeout",
+        "10s",
+        Kind::Duration,
+        "How long a peer may take to answer",
+    ),
     ignored("cluster.probe-timeout", "500ms", Kind::Duration),
-    ignored("cluster.probe-interval", "1s", Kind::Duration),
-    ignored("cluster.settle-timeout", "1m", Kind::Duration),
-    ignored("cluster.reconnect-interval", "10s", Kind::Duration),
-    ignored("cluster.reconnect-timeout", "6h", Kind::Duration),
+    flag(
+        "cluster.probe-interval",
+        "1s",
+        Kind::Duration,
+        "How often a peer is heard of at least",
+    ),
+    flag(
+        "cluster.settle-timeout",
+        "1m",
+        Kind::Duration,
+        "How long notifications wait at the start for what peers know",
+    ),
+    flag(
+        "cluster.reconnect-interval",
+        "10s",
+        Kind::Duration,
+        "How often a peer that is gone is tried",
+    ),
+    flag(
+        "cluster.reconnect-timeout",
+        "6h",
+        Kind::Duration,
+        "How long a peer that is gone is tried when no flag names it",
+    ),
     ignored(
         "cluster.allow-insecure-public-advertise-address-discovery",
         "false",
         Kind::Bool,
     ),
-    ignored("cluster.label", "", Kind::Text),
-    ignored("cluster.name", "", Kind::Text),
-    ignored("cluster.tls-config", "", Kind::Text),
+    flag(
+        "cluster.label",
+        "",
+        Kind::Text,
+        "Instances with another label are strangers",
+    ),
+    flag(
+        "cluster.peer-name",
+        "",
+        Kind::Text,
+        "Name of this instance, random by default; names decide who notifies first",
+    ),
+    flag(
+        "cluster.name",
+        "",
+        Kind::Text,
+        "The same as --cluster.peer-name",
+    ),
+    flag(
+        "cluster.tls-config",
+        "",
+        Kind::Text,
+        "File with TLS settings between instances",
+    ),
     ignored("enable-feature", "", Kind::List),
     ignored("auto-gomaxprocs", "true", Kind::Bool),
     ignored("auto-gomemlimit", "false", Kind::Bool),
@@ -162,6 +253,46 @@ fn span(d: crate::config::PromDuration) -> SignedDuration {
     SignedDuration::from_millis(d.as_ms())
 }
 
+/// Other instances as the flags name them.
+fn cluster(v: &Values<'_>) -> Result<Option<ClusterPlan>, String> {
+    let listen = v.text("cluster.listen-address");
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let peers = v.words("cluster.peer");
+    for p in &peers {
+        let port = p.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(port)) if port > 0) {
+            return Err(format!("--cluster.peer {p:?} is not host:port"));
+        }
+    }
+    let name = match v.text("cluster.peer-name") {
+        n if n.is_empty() => v.text("cluster.name"),
+        n => n,
+    };
+    let tls = v.text("cluster.tls-config");
+    let time = |name: &str| span(v.duration(name));
+    Ok(Some(ClusterPlan {
+        listen_is_optional: listen == DEFAULT_CLUSTER && peers.is_empty(),
+        listen,
+        tls: (!tls.is_empty()).then(|| tls.into()),
+        resolve_timeout: v.duration("cluster.peers-resolve-timeout").as_std(),
+        options: ClusterOptions {
+            name,
+            advertise: v.text("cluster.advertise-address"),
+            label: v.text("cluster.label"),
+            peers,
+            peer_timeout: time("cluster.peer-timeout"),
+            settle_timeout: time("cluster.settle-timeout"),
+            gossip_interval: time("cluster.gossip-interval"),
+            probe_interval: time("cluster.probe-interval"),
+            tcp_timeout: time("cluster.tcp-timeout"),
+            reconnect_interval: time("cluster.reconnect-interval"),
+            reconnect_timeout: time("cluster.reconnect-timeout"),
+        },
+    }))
+}
+
 /// The plan that the flags ask for: everything else as the other personalities have it.
 fn plan(v: &Values<'_>) -> Result<Plan, String> {
     let listen = v.list("web.listen-address");
@@ -199,6 +330,11 @@ fn plan(v: &Values<'_>) -> Result<Plan, String> {
         port_is_optional: false,
         web_config: (!web_config.is_empty()).then(|| web_config.into()),
         route_prefix,
+        limits: RequestLimits {
+            reads: v.number("web.get-concurrency"),
+            timeout: v.duration("web.timeout").as_std(),
+        },
+        cluster: cluster(v)?,
     });
     Ok(plan)
 }
@@ -221,6 +357,7 @@ pub(super) fn beside(file: Option<PathBuf>, main: &Plan) -> Result<AlertmanagerP
     let shown = if host.is_empty() { "localhost" } else { host };
     own.options.external_url = format!("http://{shown}:9093");
     own.route_prefix = String::new();
+    own.cluster = None;
     own.listen = vec![format!("{host}:9093")];
     own.port_is_optional = true;
     own.web_config.clone_from(&main.web_config);

@@ -24,7 +24,7 @@ use crate::config::prometheus::load_rules;
 use crate::rules::alert::State;
 use crate::rules::group::{Defaults, Group, Nobody};
 use crate::rules::rule::Health;
-use crate::rules::{Live, Settings};
+use crate::rules::{Language, Live, Settings};
 
 /// Most evaluations of a group.
 const STEPS_MAX: i64 = 10_000_000;
@@ -165,7 +165,8 @@ fn report(m: &ArgMatches) -> Result<Report, String> {
         interval_ms: interval.as_ms().max(1),
         offset_ms: 0,
         resend_ms: 0,
-        options: ParseOptions::all(),
+        language: Language::Metrics(ParseOptions::all()),
+        grace_ms: 0,
     };
     let mut groups = Vec::new();
     for file in m.get_many::<String>("rules").into_iter().flatten() {

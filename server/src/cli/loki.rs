@@ -10,8 +10,15 @@ use super::{complain, personality, print, prometheus};
 use crate::config::loki::{self, LokiConfig};
 use crate::lifecycle::{self, ConfigSource, Exit, Plan};
 
-/// A server that only takes lines scrapes nothing.
-const NO_SCRAPING: &str = "global: {}\n";
+/// The configuration of metrics for a server that only takes lines: nothing is scraped, and what
+/// rules record goes where the ruler's remote write says.
+fn of_metrics(config: &LokiConfig) -> String {
+    let mut document = serde_json::json!({"global": {}});
+    if !config.ruler.remote_write.is_empty() {
+        document["remote_write"] = config.ruler.remote_write.clone().into();
+    }
+    crate::config::render_yaml(&document)
+}
 
 /// The verb.
 pub(super) fn command() -> Command {
@@ -159,7 +166,7 @@ fn plan(config: LokiConfig) -> Result<Plan, String> {
         .try_get_matches_from(words)
         .map_err(|e| e.to_string())?;
     let mut plan = prometheus::plan(&Values::new(&matches, prometheus::FLAGS))?;
-    plan.config = ConfigSource::Text(NO_SCRAPING.into());
+    plan.config = ConfigSource::Text(of_metrics(&config));
     plan.loki = config;
     Ok(plan)
 }

@@ -71,6 +71,12 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             {
                 plan.loki = load_loki(&file, false).map_err(|e| e.to_string())?;
                 loki::warn(&plan.loki);
+                if !plan.loki.ruler.remote_write.is_empty() {
+                    tracing::warn!(
+                        "ruler.remote_write has no effect here: what rules record is in the own \
+                         store, and remote_write of prometheus.yml sends it on"
+                    );
+                }
             }
             plan.familiar = vec![Familiar {
                 what: "loki",

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fields::{Check, Omit, config};
-use super::prometheus::TlsVersion;
+use super::prometheus::{TlsConfig, TlsVersion};
+use super::prometheus::{directory_of, resolve};
 use super::{ConfigError, PromDuration, Secret, yaml};
 
 config! {
@@ -183,6 +184,34 @@ config! {
 }
 impl Check for RateLimit {}
 
+config! {
+    /// The TLS file of a cluster (`--cluster.tls-config`): how we answer and how we ask.
+    pub(crate) struct ClusterTls("cluster.TLSTransportConfig") {
+        /// When others ask us.
+        tls_server_config: Option<TlsServerConfig>;
+        /// When we ask others.
+        tls_client_config: TlsConfig;
+    }
+}
+impl Check for ClusterTls {
+    fn check(&mut self) -> Result<(), String> {
+        match self.tls_server_config {
+            Some(_) => Ok(()),
+            None => Err("missing 'tls_server_config' entry in the TLS configuration".into()),
+        }
+    }
+}
+
+impl TlsServerConfig {
+    fn files(&mut self) -> [&mut String; 3] {
+        [
+            &mut self.cert_file,
+            &mut self.key_file,
+            &mut self.client_ca_file,
+        ]
+    }
+}
+
 impl WebConfig {
     /// Loads `file`; paths in it are relative to its directory.
     ///
@@ -190,14 +219,22 @@ impl WebConfig {
     /// When it cannot be read or is not valid.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
         let mut c: Self = yaml::parse(file, &yaml::read(file)?)?;
-        let dir = file.parent().unwrap_or(Path::new(""));
-        if let Some(t) = &mut c.tls_server_config {
-            for f in [&mut t.cert_file, &mut t.key_file, &mut t.client_ca_file] {
-                if !f.is_empty() && !Path::new(f.as_str()).is_absolute() {
-                    *f = dir.join(&*f).to_string_lossy().into_owned();
-                }
-            }
-        }
+        let files = c.tls_server_config.iter_mut().flat_map(|t| t.files());
+        files.for_each(|f| resolve(directory_of(file), f));
+        Ok(c)
+    }
+}
+
+impl ClusterTls {
+    /// Loads `file`; paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not valid.
+    pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
+        let mut c: Self = yaml::parse(file, &yaml::read(file)?)?;
+        let server = c.tls_server_config.iter_mut().flat_map(|t| t.files());
+        let all = server.chain(c.tls_client_config.files());
+        all.for_each(|f| resolve(directory_of(file), f));
         Ok(c)
     }
 }

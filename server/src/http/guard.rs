@@ -15,7 +15,7 @@ use hyper::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 
-use crate::config::web::{RateLimit, WebConfig};
+use crate::config::web::{ClusterTls, RateLimit, WebConfig};
 
 /// Hash of a text nobody knows: unknown users cost what known ones do.
 static DUMMY_HASH: LazyLock<String> =
@@ -34,6 +34,7 @@ type Stamp = (PathBuf, Option<(SystemTime, u64)>);
 /// Decides who may talk to us and how.
 pub(crate) struct Guard {
     file: Option<PathBuf>,
+    load: fn(&Path) -> Result<WebConfig, String>,
     current: Mutex<Option<Arc<Settings>>>,
     /// Last password of each user that was found right, with the hash it was right for. Keyed by
     /// configured names only, never by what a client sends.
@@ -49,8 +50,30 @@ impl Guard {
     /// # Errors
     /// When the file cannot be used.
     pub(crate) fn new(file: Option<&Path>) -> Result<Self, String> {
+        Self::with(file, |f| WebConfig::load(f).map_err(|e| e.to_string()))
+    }
+
+    /// A guard for the TLS file of a cluster; without one everybody may talk to us in the clear.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn of_cluster(file: Option<&Path>) -> Result<Self, String> {
+        Self::with(file, |f| {
+            let tls = ClusterTls::load(f).map_err(|e| e.to_string())?;
+            Ok(WebConfig {
+                tls_server_config: tls.tls_server_config,
+                ..WebConfig::default()
+            })
+        })
+    }
+
+    fn with(
+        file: Option<&Path>,
+        load: fn(&Path) -> Result<WebConfig, String>,
+    ) -> Result<Self, String> {
         let guard = Self {
             file: file.map(Path::to_owned),
+            load,
             current: Mutex::new(None),
             proven: Mutex::default(),
             hashing: tokio::sync::Semaphore::new(1),
@@ -71,7 +94,7 @@ impl Guard {
         {
             return Ok(Some(s.clone()));
         }
-        let fresh = Arc::new(read(file)?);
+        let fresh = Arc::new(read(file, (self.load)(file)?)?);
         *current = Some(fresh.clone());
         Ok(Some(fresh))
     }
@@ -167,8 +190,7 @@ fn stamp_of(file: &Path) -> Option<(SystemTime, u64)> {
     Some((m.modified().ok()?, m.len()))
 }
 
-fn read(file: &Path) -> Result<Settings, String> {
-    let config = WebConfig::load(file).map_err(|e| e.to_string())?;
+fn read(file: &Path, config: WebConfig) -> Result<Settings, String> {
     let mut files = vec![file.to_owned()];
     let mut tls = None;
     if let Some(t) = &config.tls_server_config {

@@ -20,7 +20,9 @@ mod signals;
 mod store;
 mod tasks;
 
-pub(crate) use plan::{AlertmanagerPlan, ConfigSource, Familiar, Plan, StorageOptions, WalSync};
+pub(crate) use plan::{
+    AlertmanagerPlan, ClusterPlan, ConfigSource, Familiar, Plan, StorageOptions, WalSync,
+};
 pub(crate) use run::run;
 
 use services::Services;

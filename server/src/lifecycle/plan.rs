@@ -107,6 +107,25 @@ pub(crate) struct AlertmanagerPlan {
     pub(crate) web_config: Option<PathBuf>,
     /// Prefix of all routes of the port, empty or starting with a slash.
     pub(crate) route_prefix: String,
+    /// What the port allows.
+    pub(crate) limits: crate::api::alertmanager::RequestLimits,
+    /// Other instances, when there may be some.
+    pub(crate) cluster: Option<ClusterPlan>,
+}
+
+/// Instances of alerting that tell each thing once.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterPlan {
+    /// Options of the service; the advertised address is as the flag says, perhaps empty.
+    pub(crate) options: crate::alerting::ClusterOptions,
+    /// Address to listen on for the others.
+    pub(crate) listen: String,
+    /// Whether everything goes on alone when the address is taken.
+    pub(crate) listen_is_optional: bool,
+    /// File with TLS settings for both directions.
+    pub(crate) tls: Option<PathBuf>,
+    /// How long the addresses of a peer may take to be found.
+    pub(crate) resolve_timeout: Duration,
 }
 
 /// What to start.

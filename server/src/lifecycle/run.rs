@@ -17,6 +17,7 @@ use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
 use crate::http::{Guard, Listener};
+use crate::ruler::Ruler;
 use crate::telemetry::{Gauge, Metrics};
 
 /// How long requests in progress may take to end.
@@ -216,7 +217,16 @@ async fn serve(plan: Plan) -> Exit {
         );
     }
     let config = api.config.load_full();
-    let services = Arc::new(Services::new(&plan, &api, &db));
+    let services = Arc::new(Services::new(&plan, &api, &store));
+    let url = api.options.external_url.as_str();
+    match Ruler::new(&store, &api.logs, url, beside.clone(), &api.metrics) {
+        Ok(ruler) => {
+            let ruler = Arc::new(ruler);
+            api.set_ruler(ruler.clone());
+            tasks.spawn("ruler", ruler.run(tasks.stop_signal()));
+        }
+        Err(e) => tracing::error!(error = %e, "rules over lines are not evaluated"),
+    }
     if let Some(local) = beside {
         services.rules.set_local(local);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::metrics::Db;
+use engine::store::Store;
 
 use super::Plan;
 use crate::api::Api;
@@ -19,14 +19,17 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Services over `db` that do nothing yet.
-    pub(super) fn new(plan: &Plan, api: &Api, db: &Arc<Db>) -> Self {
+    /// Services over `store` that do nothing yet.
+    pub(super) fn new(plan: &Plan, api: &Api, store: &Arc<Store>) -> Self {
+        let db = &store.metrics;
         let seed = scrape_seed(&api.config.load());
         let scraping = scrape::Service::new(db.clone(), seed);
         scraping.enable(&api.options.features);
         let remote = remote::Service::new(db.clone(), &plan.storage.dir, &api.metrics);
         let (url, options) = (&api.options.external_url, plan.rules.clone());
-        let rules = rules::Service::new(db.clone(), url, options, &api.metrics);
+        let world = Arc::new(rules::Metrics::new(store.clone(), url));
+        let links = rules::Links::Graph(url.clone());
+        let rules = rules::Service::new(world, links, options, (&api.metrics, ""));
         Self {
             scraping: Arc::new(scraping),
             remote: Arc::new(remote),

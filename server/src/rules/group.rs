@@ -12,9 +12,10 @@
 use std::collections::HashSet;
 
 use engine::model::Labels;
-use query::promql::ParseOptions;
 
 use super::alert::Outgoing;
+use super::expression::Language;
+use super::memory::Change;
 use super::rule::{Health, Host, Kind, Restoring, Rule, Written, stale};
 use crate::config::prometheus::RuleGroup;
 
@@ -30,8 +31,10 @@ pub(crate) struct Defaults {
     pub(crate) offset_ms: i64,
     /// Shortest time between two sendings of an alert, ms.
     pub(crate) resend_ms: i64,
-    /// Parts of the language that are on.
-    pub(crate) options: ParseOptions,
+    /// What rules are written in.
+    pub(crate) language: Language,
+    /// Shortest `for` that is restored from series, ms; with zero nothing is remembered.
+    pub(crate) grace_ms: i64,
 }
 
 /// Who gets alerts.
@@ -83,6 +86,8 @@ pub(crate) struct Group {
     restoring: Option<Restoring>,
     /// Series of rules that are gone.
     orphans: Vec<Labels>,
+    /// What is no longer to be remembered of them.
+    forgotten: Vec<Change>,
 }
 
 impl Group {
@@ -98,14 +103,15 @@ impl Group {
     ) -> Result<Self, String> {
         let mut rules = Vec::with_capacity(config.rules.len());
         for (i, r) in config.rules.iter().enumerate() {
-            let mut rule = Rule::new(r, config, defaults.options).map_err(|e| {
-                format!(
-                    "{file}: group {:?}, rule {}, {:?}: {e}",
-                    config.name,
-                    i + 1,
-                    r.name()
-                )
-            })?;
+            let mut rule =
+                Rule::new(r, config, defaults.language, defaults.grace_ms).map_err(|e| {
+                    format!(
+                        "{file}: group {:?}, rule {}, {:?}: {e}",
+                        config.name,
+                        i + 1,
+                        r.name()
+                    )
+                })?;
             if let Some(a) = rule.alerting_mut() {
                 a.restored = restoring.is_none();
             }
@@ -128,6 +134,7 @@ impl Group {
             defaults,
             restoring,
             orphans: Vec::new(),
+            forgotten: Vec::new(),
         })
     }
 
@@ -157,16 +164,26 @@ impl Group {
             rule.inherit(&mut old.rules.remove(i));
         }
         self.orphans = std::mem::take(&mut old.orphans);
+        self.forgotten = std::mem::take(&mut old.forgotten);
+        let key = self.key();
         for gone in &mut old.rules {
             self.orphans.extend(gone.wrote.drain());
+            self.forgotten.extend(gone.forget(&key));
         }
         self.evaluations = old.evaluations;
         self.missed = old.missed;
         self.restoring = old.restoring;
     }
 
-    /// All series that the group has written and not ended, for a group that goes.
-    pub(crate) fn leave(&mut self) -> Vec<Written> {
+    /// All series that the group has written and not ended, for a group that goes; what is
+    /// remembered of it goes now.
+    pub(crate) fn leave(&mut self, host: &dyn Host) -> Vec<Written> {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        let key = self.key();
+        for r in &mut self.rules {
+            forgotten.extend(r.forget(&key));
+        }
+        host.remember(&forgotten);
         let mut series = std::mem::take(&mut self.orphans);
         for r in &mut self.rules {
             series.extend(r.wrote.drain());
@@ -185,6 +202,8 @@ impl Group {
         let begin = seconds();
         let mut n = Numbers::default();
         let written_at = ts - self.offset_ms;
+        let key = self.key();
+        let mut remembered = std::mem::take(&mut self.forgotten);
         for rule in &mut self.rules {
             let started = seconds();
             let result = rule.evaluate(host, ts, self.offset_ms);
@@ -192,6 +211,7 @@ impl Group {
             match result {
                 Ok(samples) => {
                     n.samples += samples.len() as u64;
+                    remembered.extend(rule.remember(&key));
                     if let Kind::Alerting(a) = &mut rule.kind {
                         let due = a.alerts.due(ts, self.defaults.resend_ms, self.interval_ms);
                         if !due.is_empty() {
@@ -219,12 +239,14 @@ impl Group {
             let ended: Vec<Written> = self.orphans.drain(..).map(stale).collect();
             host.store(&ended, written_at);
         }
+        host.remember(&remembered);
         self.evaluations += 1;
         if self.evaluations >= EVALUATIONS_BEFORE_RESTORING
             && let Some(r) = self.restoring.take()
         {
+            let kept = host.remembered(&key);
             for rule in &mut self.rules {
-                rule.restore(host, ts, &r);
+                rule.restore(host, ts, &r, (&key, &kept));
             }
         }
         n.seconds = seconds() - begin;

@@ -7,12 +7,18 @@ use engine::metrics::{AppendMode, AppendOptions, Db};
 use engine::model::{
     BatchExtra, HistogramPoint, Labels, METRIC_NAME, Matcher, SeriesKey, TenantId, WriteBatch,
 };
+use engine::store::Store;
 use query::layered::Layered;
 use query::promql::ast::Expr;
 use query::promql::{Answer, Engine, QueryError, QueryOptions, SampleValue, Value};
 use query::source::TenantSource;
 
+use super::expression::{Expression, Language};
+use super::memory::Change;
 use super::rule::{Element, Host, Written, histogram_of};
+
+/// Table of what is remembered of alerts over metrics.
+const MEMORY: &str = "rules.alerts";
 
 /// What may change with a reload.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +37,8 @@ pub(crate) struct Live {
     external_url: String,
     /// Whether there is a server behind the URL.
     server: bool,
+    /// Where alerts are remembered, and in which table.
+    memory: Option<(Arc<Store>, &'static str)>,
     settings: ArcSwap<Settings>,
     /// The clock of the store's acceptance rules.
     now_ms: fn(i64) -> i64,
@@ -44,9 +52,32 @@ impl Live {
             beneath: None,
             external_url,
             server: true,
+            memory: None,
             settings: ArcSwap::from_pointee(settings),
             now_ms: |_| jiff::Timestamp::now().as_millisecond(),
         }
+    }
+
+    /// Rules whose alerts outlive the process.
+    pub(crate) fn remembering(self, store: Arc<Store>) -> Self {
+        self.remembering_in(store, MEMORY)
+    }
+
+    /// The same in another table.
+    pub(super) fn remembering_in(mut self, store: Arc<Store>, table: &'static str) -> Self {
+        self.memory = Some((store, table));
+        self
+    }
+
+    /// Forgets the alerts of groups that `keep` does not name.
+    pub(super) fn forget_groups(&self, keep: &dyn Fn(&str) -> bool) {
+        let Some((store, table)) = &self.memory else {
+            return;
+        };
+        let rows = store.state.list(table).into_iter().map(|(key, _)| key);
+        let gone = rows.filter(|key| !super::memory::group_of(key).is_some_and(keep));
+        let gone: Vec<Change> = gone.map(|key| (key, None)).collect();
+        self.remember(&gone);
     }
 
     /// Rules over made-up samples: it is always the time of the evaluation, and links lead nowhere.
@@ -87,8 +118,8 @@ impl Live {
     }
 }
 
-impl Host for Live {
-    fn query(&self, expr: &Expr, ts: i64) -> Result<Vec<Element>, String> {
+impl Live {
+    fn ask(&self, expr: &Expr, ts: i64) -> Result<Vec<Element>, String> {
         let started = std::time::Instant::now();
         let clock = || started.elapsed();
         let options = QueryOptions {
@@ -112,10 +143,44 @@ impl Host for Live {
             }
         })
     }
+}
+
+impl Host for Live {
+    fn query(&self, expr: &Expression, ts: i64) -> Result<Vec<Element>, String> {
+        match expr {
+            Expression::Metrics(expr) => self.ask(expr, ts),
+            Expression::Lines(_) => Err("there are no lines here".into()),
+        }
+    }
+
+    fn remembered(&self, group: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Some((store, table)) = &self.memory else {
+            return Vec::new();
+        };
+        let prefix = [group.as_bytes(), b"\0"].concat();
+        store.state.list_from(table, &prefix)
+    }
+
+    fn remember(&self, changes: &[Change]) {
+        let memory = self.memory.as_ref().filter(|_| !changes.is_empty());
+        let Some((store, table)) = memory else {
+            return;
+        };
+        let rows = changes.iter().map(|(key, value)| engine::state::Change {
+            table,
+            key,
+            value: value.as_deref(),
+        });
+        let rows: Vec<_> = rows.collect();
+        let end = store.state.change(&rows);
+        if let Err(e) = end.and_then(|end| store.state.wait_durable(end)) {
+            tracing::error!(error = %e, "the state of alerts could not be kept");
+        }
+    }
 
     fn query_text(&self, text: &str, ts: i64) -> Result<Vec<Element>, String> {
         let parse = self.settings.load().engine.options.parse;
-        let expr = query::promql::parse(text, parse).map_err(|e| e.to_string())?;
+        let (expr, _) = Expression::parse(text, Language::Metrics(parse))?;
         self.query(&expr, ts)
     }
 

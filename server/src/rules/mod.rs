@@ -12,8 +12,10 @@
 //! Read next: `group.rs`, `rule.rs`, `alert.rs`, `service.rs`.
 
 pub(crate) mod alert;
+mod expression;
 pub(crate) mod group;
 mod live;
+mod memory;
 mod numbers;
 pub(crate) mod rule;
 mod schedule;
@@ -22,9 +24,12 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod view;
+mod world;
 
+pub(crate) use expression::Language;
 pub(crate) use live::{Live, Settings};
 pub(crate) use rule::Restoring;
-pub(crate) use send::{Local, SendOptions, Sent};
+pub(crate) use send::{Links, Local, SendOptions, Sent};
 pub(crate) use service::{RuleOptions, Service};
 pub(crate) use view::{GroupView, RuleView};
+pub(crate) use world::{Lines, Metrics};

@@ -34,12 +34,24 @@ pub(super) struct ReceiverNumbers {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    /// What all names begin with.
+    prefix: &'static str,
     /// By `file;group`.
     pub(super) groups: Mutex<BTreeMap<String, GroupNumbers>>,
     /// By URL.
     pub(super) receivers: Mutex<BTreeMap<String, ReceiverNumbers>>,
     /// Seconds of all evaluations of rules, and their number.
     pub(super) evaluations: Mutex<(f64, u64)>,
+}
+
+impl Board {
+    /// Nothing counted yet; all names will begin with `prefix`.
+    pub(super) fn new(prefix: &'static str) -> Self {
+        Self {
+            prefix,
+            ..Self::default()
+        }
+    }
 }
 
 fn family<'n, N: 'n>(
@@ -64,6 +76,16 @@ fn family<'n, N: 'n>(
 
 impl Collector for Board {
     fn collect(&self, out: &mut Vec<Family>) {
+        let first = out.len();
+        self.families(out);
+        for f in out.iter_mut().skip(first) {
+            f.name.insert_str(0, self.prefix);
+        }
+    }
+}
+
+impl Board {
+    fn families(&self, out: &mut Vec<Family>) {
         let groups = self.groups.lock().clone();
         type OfGroup = fn(&GroupNumbers) -> f64;
         let of_groups: [(&str, &'static str, Kind, OfGroup); 9] = [

@@ -3,16 +3,17 @@
 //! Owns: compiled rules, labels and texts of what they produce, the synthetic series.
 //! Knows nothing of: schedules, where answers come from ([`Host`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use engine::model::{FloatHistogram, Labels, METRIC_NAME};
-use query::promql::ast::Expr;
-use query::promql::{ParseOptions, SampleValue, histogram, parse};
+use query::promql::{SampleValue, histogram};
 use query::template::prometheus::{self as texts, Scope, Source};
 use query::template::{Template, Value};
 
 use super::alert::{Alert, Alerts, Found, Patience};
+use super::expression::{Expression, Language};
+use super::memory::{self, Change, Memory};
 use crate::config::prometheus::{Rule as RuleConfig, RuleGroup};
 
 /// Series that tells which alerts there are.
@@ -48,7 +49,7 @@ pub(crate) trait Host: Send + Sync {
     ///
     /// # Errors
     /// The text of the error.
-    fn query(&self, expr: &Expr, ts: i64) -> Result<Vec<Element>, String>;
+    fn query(&self, expr: &Expression, ts: i64) -> Result<Vec<Element>, String>;
     /// The same for the text of an expression, as templates ask.
     ///
     /// # Errors
@@ -58,6 +59,12 @@ pub(crate) trait Host: Send + Sync {
     fn store(&self, samples: &[Written], ts: i64);
     /// The newest point of the series with exactly `labels` in `[from, to]` ms.
     fn newest(&self, labels: &Labels, from: i64, to: i64) -> Option<(i64, f64)>;
+    /// Rows that were remembered of a group's alerts, under any of its rules.
+    fn remembered(&self, _group: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        Vec::new()
+    }
+    /// Remembers rows, before anybody is told of what they say.
+    fn remember(&self, _changes: &[Change]) {}
     /// URL under which users reach the server, perhaps empty.
     fn external_url(&self) -> &str;
     /// The same, where there is a server that can be linked to.
@@ -93,6 +100,8 @@ pub(crate) struct Alerting {
     pub(crate) alerts: Alerts,
     /// Whether what was before a restart is known: from then on the synthetic series are written.
     pub(crate) restored: bool,
+    /// What outlives the process, where that is more than the series.
+    memory: Option<Memory>,
 }
 
 /// How the last evaluation went.
@@ -113,7 +122,7 @@ pub(crate) struct Rule {
     /// What the file says, group labels included.
     pub(crate) config: Arc<RuleConfig>,
     /// The expression.
-    pub(crate) expr: Arc<Expr>,
+    pub(crate) expr: Arc<Expression>,
     /// The expression in its canonical form.
     pub(crate) text: Arc<str>,
     /// Kind.
@@ -128,22 +137,23 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Compiles rule `config` of `group`.
+    /// Compiles rule `config` of `group`; `grace_ms` is the shortest `for` that series restore.
     ///
     /// # Errors
     /// What is wrong with its expression or its texts.
     pub(crate) fn new(
         config: &RuleConfig,
         group: &RuleGroup,
-        options: ParseOptions,
+        language: Language,
+        grace_ms: i64,
     ) -> Result<Self, String> {
         let mut config = config.clone();
         for (name, value) in group.labels.iter() {
             let own = config.labels.0.entry(name.to_owned());
             own.or_insert_with(|| value.to_owned());
         }
-        let expr =
-            parse(&config.expr, options).map_err(|e| format!("could not parse expression: {e}"))?;
+        let (expr, text) = Expression::parse(&config.expr, language)
+            .map_err(|e| format!("could not parse expression: {e}"))?;
         let kind = if config.record.is_empty() {
             let compile = |map: &crate::config::prometheus::LabelMap| {
                 let each = map.iter().map(|(name, text)| {
@@ -156,14 +166,16 @@ impl Rule {
                 });
                 each.collect::<Result<Vec<_>, String>>()
             };
+            let patience = Patience {
+                hold_ms: config.r#for.as_ms(),
+                keep_firing_ms: config.keep_firing_for.as_ms(),
+                limit: group.limit,
+            };
             Kind::Alerting(Box::new(Alerting {
                 labels: compile(&config.labels)?,
                 annotations: compile(&config.annotations)?,
-                patience: Patience {
-                    hold_ms: config.r#for.as_ms(),
-                    keep_firing_ms: config.keep_firing_for.as_ms(),
-                    limit: group.limit,
-                },
+                memory: memory::remembers(&patience, grace_ms).then(Memory::default),
+                patience,
                 alerts: Alerts::default(),
                 restored: false,
             }))
@@ -171,7 +183,7 @@ impl Rule {
             Kind::Recording
         };
         Ok(Self {
-            text: expr.to_string().into(),
+            text: text.into(),
             config: Arc::new(config),
             expr: Arc::new(expr),
             kind,
@@ -209,6 +221,9 @@ impl Rule {
         if let (Some(new), Some(old)) = (self.alerting_mut(), old.alerting_mut()) {
             new.alerts = std::mem::take(&mut old.alerts);
             new.restored = old.restored;
+            if let (Some(new), Some(old)) = (&mut new.memory, &mut old.memory) {
+                *new = std::mem::take(old);
+            }
         }
     }
 
@@ -238,12 +253,55 @@ impl Rule {
         }
     }
 
-    /// Looks up since when the alerts held before a restart at `ts`; see [`Restoring`].
-    pub(super) fn restore(&mut self, host: &dyn Host, ts: i64, r: &Restoring) {
+    /// Where in the memory of `group` the alerts of this rule are.
+    fn memory_prefix(&self, group: &str) -> Vec<u8> {
+        let labels: BTreeMap<&str, &str> = self.config.labels.iter().collect();
+        memory::prefix(group, self.name(), &labels)
+    }
+
+    /// What is to be remembered of the last evaluation, as a rule of `group` (MEM2).
+    pub(super) fn remember(&mut self, group: &str) -> Vec<Change> {
+        let prefix = match self.alerting() {
+            Some(a) if a.memory.is_some() && a.restored => self.memory_prefix(group),
+            _ => return Vec::new(),
+        };
+        let Some(a) = self.alerting_mut() else {
+            return Vec::new();
+        };
+        let changes = a.memory.as_mut().map(|m| m.changes(&prefix, &a.alerts));
+        changes.unwrap_or_default()
+    }
+
+    /// Forgets what is remembered of a rule that goes.
+    pub(super) fn forget(&mut self, group: &str) -> Vec<Change> {
+        let prefix = self.memory_prefix(group);
+        let memory = self.alerting_mut().and_then(|a| a.memory.as_mut());
+        memory.map(|m| m.clear(&prefix)).unwrap_or_default()
+    }
+
+    /// Looks up since when the alerts held before a restart at `ts`; see [`Restoring`]. `kept` is
+    /// what was remembered of `group`.
+    pub(super) fn restore(
+        &mut self,
+        host: &dyn Host,
+        ts: i64,
+        r: &Restoring,
+        (group, kept): (&str, &[(Vec<u8>, Vec<u8>)]),
+    ) {
+        let prefix = self.memory_prefix(group);
         let config = &self.config;
         let Kind::Alerting(a) = &mut self.kind else {
             return;
         };
+        if let Some(m) = &mut a.memory {
+            m.recall(&prefix, kept);
+            let seen = |labels: &Labels, alert: &Alert| {
+                let [_, state] = synthetic(config, labels, alert);
+                let found = host.newest(&state.labels, ts - r.tolerance_ms, ts);
+                found.filter(|(_, v)| !v.is_nan()).map(|(t, _)| t)
+            };
+            m.restore(&mut a.alerts, &a.patience, (r.grace_ms, ts), &seen);
+        }
         let hold = a.patience.hold_ms;
         if hold >= r.grace_ms {
             for (labels, alert) in &mut a.alerts.by_labels {

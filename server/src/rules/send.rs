@@ -45,6 +45,42 @@ pub(crate) struct Sent {
     pub(crate) generator_url: String,
 }
 
+/// Where the expression of an alert can be looked at.
+#[derive(Debug, Clone)]
+pub(crate) enum Links {
+    /// The graph page of the server at this URL.
+    Graph(String),
+    /// The explore page of the dashboards at this URL, with the data source of this name.
+    Explore {
+        /// URL of the dashboards.
+        url: String,
+        /// Identity of the data source there.
+        source: String,
+    },
+}
+
+impl Links {
+    fn to(&self, text: &str) -> String {
+        match self {
+            Self::Graph(url) => {
+                let link = query::template::prometheus::graph_link(text, 1);
+                format!("{}{link}", url.trim_end_matches('/'))
+            }
+            Self::Explore { url, source } => {
+                let asked = json!({
+                    "expr": text,
+                    "queryType": "range",
+                    "datasource": {"type": "loki", "uid": source},
+                });
+                let asked: String =
+                    url::form_urlencoded::byte_serialize(asked.to_string().as_bytes()).collect();
+                let url = url.trim_end_matches('/');
+                format!("{url}/explore?left={{\"queries\":[{asked}]}}")
+            }
+        }
+    }
+}
+
 /// An Alertmanager in this process.
 pub(crate) trait Local: Send + Sync + 'static {
     /// Takes alerts; must not wait.
@@ -64,7 +100,7 @@ pub(crate) struct SendOptions {
 
 /// Sends alerts to all receivers.
 pub(crate) struct Notifier {
-    outside: String,
+    links: Links,
     options: SendOptions,
     board: Arc<Board>,
     local: Mutex<Option<Arc<dyn Local>>>,
@@ -133,11 +169,11 @@ pub(crate) struct Prepared {
 }
 
 impl Notifier {
-    /// A notifier without receivers. `outside` is the URL under which users reach the server.
-    pub(super) fn new(outside: &str, options: SendOptions, board: Arc<Board>) -> Self {
+    /// A notifier without receivers.
+    pub(super) fn new(links: Links, options: SendOptions, board: Arc<Board>) -> Self {
         let sets = Arc::new(Sets::default());
         Self {
-            outside: outside.trim_end_matches('/').to_owned(),
+            links,
             options,
             board,
             local: Mutex::default(),
@@ -234,8 +270,7 @@ impl Notifier {
     /// Sends alerts that the expression `text` raised.
     pub(super) fn send(&self, text: &str, alerts: Vec<Outgoing>) {
         let common = self.common.load();
-        let link = query::template::prometheus::graph_link(text, 1);
-        let generator_url = format!("{}{link}", self.outside);
+        let generator_url = self.links.to(text);
         let mut out = Vec::with_capacity(alerts.len());
         for a in alerts {
             let mut b = a.labels.to_builder();

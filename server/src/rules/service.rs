@@ -1,11 +1,10 @@
 //! Rules as one service: what starts and stops the server needs no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use engine::metrics::Db;
 use parking_lot::Mutex;
 use query::promql::Engine;
 use tokio::sync::watch;
@@ -13,12 +12,13 @@ use tokio::task::JoinHandle;
 
 use super::alert::Outgoing;
 use super::group::{Defaults, Group, Outlet};
-use super::live::{Live, Settings};
+use super::live::Settings;
 use super::numbers::Board;
 use super::rule::{Host, Restoring};
 use super::schedule::Grid;
-use super::send::{self, Local, Notifier, SendOptions};
+use super::send::{self, Links, Local, Notifier, SendOptions};
 use super::view::GroupView;
+use super::world::World;
 use crate::config::prometheus::LoadedConfig;
 use crate::telemetry::Metrics;
 
@@ -40,7 +40,7 @@ pub(crate) struct RuleOptions {
 
 /// Evaluates rules.
 pub(crate) struct Service {
-    host: Arc<Live>,
+    world: Arc<dyn World>,
     options: RuleOptions,
     notifier: Arc<Notifier>,
     board: Arc<Board>,
@@ -75,19 +75,19 @@ impl Outlet for Sending<'_> {
 }
 
 impl Service {
-    /// A service without rules over `db`, for users who reach the server at `external_url`; shows
-    /// its numbers through `metrics`.
+    /// A service without rules over `world`, whose alerts link to where `links` says; shows its
+    /// numbers through `metrics`, under names that begin with `prefix`.
     pub(crate) fn new(
-        db: Arc<Db>,
-        external_url: &str,
+        world: Arc<dyn World>,
+        links: Links,
         options: RuleOptions,
-        metrics: &Metrics,
+        (metrics, prefix): (&Metrics, &'static str),
     ) -> Self {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new(prefix));
         metrics.register(board.clone());
-        let notifier = Notifier::new(external_url, options.send, Arc::clone(&board));
+        let notifier = Notifier::new(links, options.send, Arc::clone(&board));
         Self {
-            host: Arc::new(Live::new(db, external_url.to_owned(), Settings::default())),
+            world,
             options,
             notifier: Arc::new(notifier),
             board,
@@ -115,7 +115,8 @@ impl Service {
             interval_ms: global.evaluation_interval.as_ms(),
             offset_ms: global.rule_query_offset.as_ms(),
             resend_ms: self.options.resend_ms,
-            options: engine.options.parse,
+            language: self.world.language(&engine),
+            grace_ms: self.options.restoring.grace_ms,
         };
         let restoring = (!*self.started.lock()).then_some(self.options.restoring);
         let mut groups = Vec::new();
@@ -140,9 +141,12 @@ impl Service {
 
     /// Puts rules in force (RU2). Must be called within a runtime.
     pub(crate) fn apply(&self, p: Prepared) {
-        self.host.set(p.settings);
+        self.world.set(p.settings);
         self.notifier.apply(p.receivers);
-        *self.started.lock() = true;
+        if !std::mem::replace(&mut *self.started.lock(), true) {
+            let known: HashSet<String> = p.groups.iter().map(Group::key).collect();
+            self.world.forget_groups(&|key| known.contains(key));
+        }
         let mut groups = self.groups.lock();
         let mut old = std::mem::take(&mut *groups);
         for group in p.groups {
@@ -165,7 +169,7 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         let view = Arc::new(ArcSwap::from_pointee(GroupView::of(&group)));
         let work = Work {
-            host: Arc::clone(&self.host),
+            host: self.world.host(&group.file),
             notifier: Arc::clone(&self.notifier),
             board: Arc::clone(&self.board),
             view: Arc::clone(&view),
@@ -195,7 +199,7 @@ impl Service {
     /// that only moved has time to go on with them.
     fn end(&self, gone: Running) {
         gone.stop.send_replace(true);
-        let host = Arc::clone(&self.host);
+        let host = self.world.host(&gone.compiled.file);
         tokio::spawn(async move {
             let Ok(mut group) = gone.task.await else {
                 return;
@@ -203,10 +207,12 @@ impl Service {
             let interval = u64::try_from(group.interval_ms).unwrap_or(0);
             let wait = Duration::from_millis(interval) * INTERVALS_BEFORE_END;
             tokio::time::sleep(wait).await;
-            let ended = group.leave();
-            if !ended.is_empty() {
-                tokio::task::block_in_place(|| host.store(&ended, now_ms()));
-            }
+            tokio::task::block_in_place(|| {
+                let ended = group.leave(&*host);
+                if !ended.is_empty() {
+                    host.store(&ended, now_ms());
+                }
+            });
         });
     }
 
@@ -243,7 +249,7 @@ fn now_ms() -> i64 {
 
 /// What the evaluation of a group needs.
 struct Work {
-    host: Arc<Live>,
+    host: Arc<dyn Host>,
     notifier: Arc<Notifier>,
     board: Arc<Board>,
     view: Arc<ArcSwap<GroupView>>,

@@ -9,7 +9,7 @@ use query::promql::{Engine, ParseOptions, SampleValue};
 use super::alert::{Outgoing, State};
 use super::group::{Defaults, Group, Nobody, Outlet};
 use super::rule::{Element, Health, Host as _, Restoring, Written};
-use super::{Live, Settings};
+use super::{Language, Live, Settings};
 use crate::config::prometheus::RuleGroup;
 use crate::config::yaml;
 
@@ -30,7 +30,8 @@ fn group(text: &str, restoring: Option<Restoring>) -> Group {
         interval_ms: MIN,
         offset_ms: 0,
         resend_ms: MIN,
-        options: ParseOptions::default(),
+        language: Language::Metrics(ParseOptions::default()),
+        grace_ms: 0,
     };
     Group::new("r.yml", &config, defaults, restoring).expect("rules that compile")
 }
@@ -220,7 +221,7 @@ fn a_changed_group_takes_over_rule_by_rule() {
     assert_eq!((a.state, a.active_at), (State::Firing, MIN));
     assert!(ask(&host, "gone", 3 * MIN).is_empty());
     assert_eq!(ask(&host, "r", 3 * MIN)[0].1, 2.0);
-    let left = new.leave();
+    let left = new.leave(&host);
     let stale = |w: &Written| matches!(w.value, SampleValue::Float(v) if is_stale(v));
     assert!(left.len() == 3 && left.iter().all(stale), "{left:?}");
 }

@@ -137,15 +137,21 @@ impl States {
     }
 }
 
-/// Alerts that fire.
-pub(super) async fn list(ask: Ask) -> Answer {
+/// Alerts that fire and are asked for.
+pub(super) fn wanted(ask: &Ask) -> Result<Vec<AlertView>, Fault> {
     let (filter, receivers) = (ask.matchers("filter")?, ask.receivers()?);
-    let states = States::of(&ask);
-    let all = ask.service.alerts();
-    let wanted = all.iter().filter(|v| {
+    let states = States::of(ask);
+    let mut all = ask.service.alerts();
+    all.retain(|v| {
         v.receivers.iter().any(|r| receivers(r)) && v.matches(&filter) && states.wanted(v)
     });
-    Ok(Said::json(&wanted.map(show).collect::<Vec<_>>()))
+    Ok(all)
+}
+
+/// Alerts that fire.
+pub(super) async fn list(ask: Ask) -> Answer {
+    let all = wanted(&ask)?;
+    Ok(Said::json(&all.iter().map(show).collect::<Vec<_>>()))
 }
 
 #[derive(Serialize)]

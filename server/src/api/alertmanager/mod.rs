@@ -9,11 +9,15 @@
 //! - AMA2  Times are UTC with milliseconds.
 
 mod alerts;
+mod cluster;
+mod limit;
 mod own_port;
 mod silences;
 mod status;
 mod v1;
 
+pub(crate) use cluster::router as cluster_router;
+pub(crate) use limit::RequestLimits;
 pub(crate) use own_port::router;
 pub(in crate::api) use v1::post_route as v1_post_route;
 

@@ -8,6 +8,7 @@ use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use hyper::StatusCode;
 
+use super::limit::{RequestLimits, limited};
 use super::v1;
 use crate::api::Api;
 use crate::api::prometheus::own_metrics;
@@ -52,15 +53,17 @@ async fn reload(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// All routes of the port.
-pub(crate) fn router(api: &Arc<Api>, prefix: &str) -> Router {
-    let routes = super::routes()
+pub(crate) fn router(api: &Arc<Api>, prefix: &str, limits: RequestLimits) -> Router {
+    // Health, reload and metrics answer however busy the interface is.
+    let interface = super::routes()
+        .route("/api/v1/alerts", v1::alerts_route())
+        .route("/api/v1/{*rest}", v1::gone_route());
+    let routes = limited(interface, limits)
         .route("/", get(home))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/metrics", get(own_metrics))
-        .route("/api/v1/alerts", v1::alerts_route())
-        .route("/api/v1/{*rest}", v1::gone_route())
         .with_state(api.clone());
     let routes = match prefix {
         "" => routes,

@@ -5,10 +5,25 @@ use serde_json::json;
 use super::{Answer, Ask, Said, shown};
 use crate::api::BuildInfo;
 
+/// The instances that are reached, this one among them.
+fn cluster(ask: &Ask) -> serde_json::Value {
+    let Some(cluster) = ask.service.cluster() else {
+        return json!({ "peers": [], "status": "disabled" });
+    };
+    let members = cluster.members();
+    let peers = members.iter();
+    let peers = peers.map(|m| json!({ "address": m.address, "name": m.name }));
+    json!({
+        "name": cluster.name(),
+        "peers": peers.collect::<Vec<_>>(),
+        "status": cluster.status(),
+    })
+}
+
 /// Version, configuration, cluster.
 pub(super) async fn status(ask: Ask) -> Answer {
     Ok(Said::json(&json!({
-        "cluster": { "peers": [], "status": "disabled" },
+        "cluster": cluster(&ask),
         "config": { "original": ask.service.in_force().shown },
         "uptime": shown(ask.service.started()),
         "versionInfo": {

@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter, get, on};
 use hyper::{Request, StatusCode};
 use serde_json::json;
 
-use super::alerts::{posted, show};
+use super::alerts::{posted, show, wanted};
 use super::{Ask, Fault, asked, json_response};
 use crate::alerting::PostedAlert;
 use crate::api::Api;
@@ -20,11 +20,15 @@ fn refused(status: StatusCode, text: &str) -> Response {
     json_response(status, to_vec(&body))
 }
 
-fn read(ask: &Ask) -> Result<Vec<PostedAlert>, String> {
-    posted(&ask.body).map_err(|e| match e {
+fn text_of(fault: Fault) -> String {
+    match fault {
         Fault::Text(_, text) | Fault::Shape(_, _, text) => text,
         Fault::Bare(status) => status.to_string(),
-    })
+    }
+}
+
+fn read(ask: &Ask) -> Result<Vec<PostedAlert>, String> {
+    posted(&ask.body).map_err(text_of)
 }
 
 async fn post(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
@@ -44,15 +48,22 @@ async fn post(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
 }
 
 async fn list(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
-    match asked(api, String::new(), request).await {
-        Ok(ask) => {
-            let all = ask.service.alerts();
-            let all: Vec<_> = all.iter().map(show).collect();
-            let body = json!({"status": "success", "data": all});
-            json_response(StatusCode::OK, to_vec(&body))
-        }
-        Err(refusal) => refusal,
-    }
+    let ask = match asked(api, String::new(), request).await {
+        Ok(ask) => ask,
+        Err(refusal) => return refusal,
+    };
+    let all = match wanted(&ask) {
+        Ok(all) => all,
+        Err(e) => return refused(StatusCode::BAD_REQUEST, &text_of(e)),
+    };
+    let each = all.iter().map(|v| {
+        let mut shown = serde_json::to_value(show(v)).unwrap_or_default();
+        // Here receivers are names.
+        shown["receivers"] = json!(v.receivers);
+        shown
+    });
+    let body = json!({"status": "success", "data": each.collect::<Vec<_>>()});
+    json_response(StatusCode::OK, to_vec(&body))
 }
 
 async fn gone() -> Response {

@@ -18,6 +18,7 @@ mod params;
 mod patterns;
 mod push;
 mod query;
+mod rules;
 mod status;
 mod tail;
 mod tenants;
@@ -312,6 +313,15 @@ fn text(body: impl Into<String>) -> Response {
     plain(StatusCode::OK, body)
 }
 
+/// A JSON answer.
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut r = Response::new(axum::body::Body::from(body));
+    *r.status_mut() = status;
+    r.headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    r
+}
+
 /// A YAML answer.
 fn yaml(body: impl Into<String>) -> Response {
     let mut r = plain(StatusCode::OK, body);
@@ -372,8 +382,9 @@ fn api_v1() -> Router<Arc<Api>> {
         .route("/drilldown-limits", axum_get(status::drilldown_limits))
         .route("/status/buildinfo", axum_get(status::build))
         .route("/delete", deletion::route())
-        .route("/rules", axum_get(status::no_rules))
-        .route("/rules/{*rest}", axum_get(status::no_rules))
+        .route("/rules", rules::all_route())
+        .route("/rules/{namespace}", rules::namespace_route())
+        .route("/rules/{namespace}/{group}", rules::group_route())
 }
 
 /// All routes, for the router that carries every interface.
@@ -387,14 +398,11 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/api/prom/label/{name}/values", read(labels::values))
         .route("/api/prom/series", read(labels::series))
         .route("/api/prom/tail", axum_get(tail::tail))
-        .route(
-            "/prometheus/api/v1/rules",
-            axum_get(status::prometheus_rules),
-        )
-        .route(
-            "/prometheus/api/v1/alerts",
-            axum_get(status::prometheus_alerts),
-        )
+        .route("/api/prom/rules", rules::all_route())
+        .route("/api/prom/rules/{namespace}", rules::namespace_route())
+        .route("/api/prom/rules/{namespace}/{group}", rules::group_route())
+        .route("/prometheus/api/v1/rules", read(rules::states))
+        .route("/prometheus/api/v1/alerts", read(rules::alerts))
         .route("/ready", axum_get(status::ready))
         .route("/config", axum_get(status::config))
         .route("/services", axum_get(status::services))

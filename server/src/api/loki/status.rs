@@ -113,25 +113,6 @@ pub(super) async fn drilldown_limits(
     }))
 }
 
-/// `/loki/api/v1/rules`: rules over lines are not evaluated here.
-pub(super) async fn no_rules() -> Response {
-    plain(StatusCode::NOT_FOUND, "no rule groups found")
-}
-
-/// `/prometheus/api/v1/rules`.
-pub(super) async fn prometheus_rules() -> Response {
-    json(&serde_json::json!({
-        "status": "success", "data": {"groups": []}, "errorType": "", "error": "",
-    }))
-}
-
-/// `/prometheus/api/v1/alerts`.
-pub(super) async fn prometheus_alerts() -> Response {
-    json(&serde_json::json!({
-        "status": "success", "data": {"alerts": []}, "errorType": "", "error": "",
-    }))
-}
-
 /// `/log_level`, read.
 pub(super) async fn log_level(State(api): State<Arc<Api>>) -> Response {
     let configured = || api.logs.config.log_level.clone();

@@ -20,6 +20,7 @@ mod query_active;
 pub(crate) use query_active::ActiveQueries;
 mod read;
 mod rules;
+pub(crate) use rules::{RuleFilter, alert_bodies, group_bodies};
 mod selector;
 pub(crate) use selector::parse as parse_selector;
 mod status;

@@ -87,7 +87,7 @@ async fn answer(
         }
     };
     let failed = |e: ApiError| (e.kind.status(), e.text);
-    let selected = reading(&api, select).await.map_err(failed)?;
+    let selected = reading(api, select).await.map_err(failed)?;
     let mut r = match kind {
         ResponseType::Samples => {
             let limit = api.options.read_sample_limit;

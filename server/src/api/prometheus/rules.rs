@@ -13,6 +13,7 @@ use super::selector;
 use crate::api::call::{Answer, Call, Reply};
 use crate::api::error::ApiError;
 use crate::api::state::rfc3339;
+use crate::http::Params;
 use crate::rules::alert::{Alert, Annotations};
 use crate::rules::rule::Health;
 use crate::rules::{GroupView, RuleView};
@@ -20,9 +21,10 @@ use crate::rules::{GroupView, RuleView};
 /// What is shown of a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// An alert in answers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AlertBody {
+pub(crate) struct AlertBody {
     labels: BTreeMap<String, String>,
     annotations: Annotations,
     state: &'static str,
@@ -66,9 +68,10 @@ enum RuleBody {
     },
 }
 
+/// A group in answers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GroupBody {
+pub(crate) struct GroupBody {
     name: String,
     file: String,
     rules: Vec<RuleBody>,
@@ -136,8 +139,9 @@ fn rule_body(r: &RuleView, with_alerts: bool) -> RuleBody {
     }
 }
 
-/// Which rules are wanted.
-struct Filter {
+/// Which rules are wanted, and how much of them.
+pub(crate) struct RuleFilter {
+    with_alerts: bool,
     kind: String,
     names: Vec<String>,
     groups: Vec<String>,
@@ -145,7 +149,38 @@ struct Filter {
     matchers: Vec<Vec<Matcher>>,
 }
 
-impl Filter {
+impl RuleFilter {
+    /// What parameters ask for.
+    ///
+    /// # Errors
+    /// Names the parameter that makes no sense.
+    pub(crate) fn new(p: &Params) -> Result<Self, ApiError> {
+        let kind = p.get("type").to_ascii_lowercase();
+        if !matches!(kind.as_str(), "" | "alert" | "record") {
+            let text = format!("not supported value {:?}", p.get("type"));
+            return Err(ApiError::parameter("type", text));
+        }
+        let exclude = match p.first("exclude_alerts").filter(|v| !v.is_empty()) {
+            Some(v) => super::admin::parse_bool(v)
+                .ok_or_else(|| ApiError::bad(format!("invalid value {v:?} for exclude_alerts")))?,
+            None => false,
+        };
+        let all = |name: &str| p.all(name).map(str::to_owned).collect::<Vec<_>>();
+        Ok(Self {
+            with_alerts: !exclude,
+            kind,
+            names: all("rule_name[]"),
+            groups: all("rule_group[]"),
+            files: all("file[]"),
+            matchers: selector::selectors(p)?,
+        })
+    }
+
+    /// Whether anything of a group is wanted.
+    fn any(&self, g: &GroupView) -> bool {
+        self.group(g) && g.rules.iter().any(|r| self.rule(r))
+    }
+
     fn group(&self, g: &GroupView) -> bool {
         let any = |list: &[String], v: &str| list.is_empty() || list.iter().any(|x| x == v);
         any(&self.groups, &g.name) && any(&self.files, &g.file)
@@ -223,47 +258,38 @@ fn page(
     Ok((page.collect(), next))
 }
 
+/// Groups as answers show them; those of which nothing is wanted are left out.
+pub(crate) fn group_bodies(groups: &[Arc<GroupView>], filter: &RuleFilter) -> Vec<GroupBody> {
+    let wanted = groups.iter().filter(|g| filter.any(g));
+    let bodies = wanted.map(|g| GroupBody {
+        name: g.name.clone(),
+        file: g.file.clone(),
+        rules: {
+            let rules = g.rules.iter().filter(|r| filter.rule(r));
+            rules.map(|r| rule_body(r, filter.with_alerts)).collect()
+        },
+        interval: g.interval,
+        limit: g.limit,
+        evaluation_time: g.evaluated.map_or(0.0, |e| e.1),
+        last_evaluation: time(g.evaluated.map(|e| e.0)),
+    });
+    bodies.collect()
+}
+
+/// Alerts of groups that are pending or firing, as answers show them.
+pub(crate) fn alert_bodies(groups: &[Arc<GroupView>]) -> Vec<AlertBody> {
+    let rules = groups.iter().flat_map(|g| &g.rules);
+    let all = rules.filter_map(|r| r.alerts.as_ref()).flatten();
+    all.map(|(l, a)| alert_body(l, a)).collect()
+}
+
 /// Rule groups with their state.
 pub(super) async fn rules(call: Call) -> Answer {
-    let p = &call.params;
-    let kind = p.get("type").to_ascii_lowercase();
-    if !matches!(kind.as_str(), "" | "alert" | "record") {
-        let text = format!("not supported value {:?}", p.get("type"));
-        return Err(ApiError::parameter("type", text));
-    }
-    let exclude = match p.first("exclude_alerts").filter(|v| !v.is_empty()) {
-        Some(v) => super::admin::parse_bool(v)
-            .ok_or_else(|| ApiError::bad(format!("invalid value {v:?} for exclude_alerts")))?,
-        None => false,
-    };
-    let all = |name: &str| p.all(name).map(str::to_owned).collect::<Vec<_>>();
-    let filter = Filter {
-        kind,
-        names: all("rule_name[]"),
-        groups: all("rule_group[]"),
-        files: all("file[]"),
-        matchers: selector::selectors(p)?,
-    };
-    let groups = call.api.rules().map_or(Vec::new(), |r| r.groups());
-    let mut wanted = groups;
-    wanted.retain(|g| filter.group(g) && g.rules.iter().any(|r| filter.rule(r)));
+    let filter = RuleFilter::new(&call.params)?;
+    let mut wanted = call.api.rules().map_or(Vec::new(), |r| r.groups());
+    wanted.retain(|g| filter.any(g));
     let (groups, next) = page(&call, wanted)?;
-    let bodies: Vec<GroupBody> = groups
-        .iter()
-        .map(|g| GroupBody {
-            name: g.name.clone(),
-            file: g.file.clone(),
-            rules: {
-                let rules = g.rules.iter().filter(|r| filter.rule(r));
-                rules.map(|r| rule_body(r, !exclude)).collect()
-            },
-            interval: g.interval,
-            limit: g.limit,
-            evaluation_time: g.evaluated.map_or(0.0, |e| e.1),
-            last_evaluation: time(g.evaluated.map(|e| e.0)),
-        })
-        .collect();
-    let mut data = json!({ "groups": bodies });
+    let mut data = json!({ "groups": group_bodies(&groups, &filter) });
     if let Some(token) = next {
         data["groupNextToken"] = token.into();
     }
@@ -273,10 +299,7 @@ pub(super) async fn rules(call: Call) -> Answer {
 /// Alerts that are pending or firing.
 pub(super) async fn alerts(call: Call) -> Answer {
     let groups = call.api.rules().map_or(Vec::new(), |r| r.groups());
-    let rules = groups.iter().flat_map(|g| &g.rules);
-    let all = rules.filter_map(|r| r.alerts.as_ref()).flatten();
-    let bodies: Vec<AlertBody> = all.map(|(l, a)| alert_body(l, a)).collect();
-    Ok(Reply::data(&json!({ "alerts": bodies })))
+    Ok(Reply::data(&json!({ "alerts": alert_bodies(&groups) })))
 }
 
 /// Where alerts are sent.

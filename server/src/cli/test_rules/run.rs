@@ -14,7 +14,7 @@ use crate::config::prometheus::{RuleGroup, load_rules};
 use crate::rules::alert::State;
 use crate::rules::group::{Defaults, Group, Nobody};
 use crate::rules::rule::{Element, Health, Host as _};
-use crate::rules::{Live, Settings};
+use crate::rules::{Language, Live, Settings};
 
 /// What is the same for all tests of a file.
 pub(super) struct Suite<'f> {
@@ -127,7 +127,8 @@ impl World {
             interval_ms: suite.interval_ms,
             offset_ms: 0,
             resend_ms: 0,
-            options: suite.engine.options.parse,
+            language: Language::Metrics(suite.engine.options.parse),
+            grace_ms: 0,
         };
         let groups = suite
             .groups

@@ -9,6 +9,7 @@
 //!   wrong kind, is an error.
 
 mod limits;
+mod ruler;
 mod walk;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub(crate) use limits::{RetentionRule, TenantLimits};
+pub(crate) use ruler::{RuleStorage, RulerConfig};
 use walk::Walk;
 
 use super::{ConfigError, yaml};
@@ -57,6 +59,8 @@ pub(crate) struct LokiConfig {
     pub(crate) runtime_ms: i64,
     /// Patterns are found.
     pub(crate) patterns: bool,
+    /// Rules over lines.
+    pub(crate) ruler: RulerConfig,
     /// The document as read, for display.
     pub(crate) document: Value,
     /// What was not understood.
@@ -83,6 +87,7 @@ impl Default for LokiConfig {
             runtime_file: String::new(),
             runtime_ms: 10_000,
             patterns: true,
+            ruler: RulerConfig::default(),
             document: Value::Object(serde_json::Map::new()),
             warnings: Vec::new(),
         }
@@ -111,7 +116,6 @@ const ACCEPTED: &[&str] = &[
     "analytics",
     "tracing",
     "operational_config",
-    "ruler",
     "shutdown_delay",
     "profiling",
     "ui",
@@ -170,9 +174,26 @@ fn read(c: &mut LokiConfig, document: &Value, warnings: &mut Vec<String>) -> Res
     })?;
     top.section("common", |w| {
         w.text("path_prefix", &mut c.data_dir)?;
+        let mut rules = String::new();
+        w.section("storage", |w| {
+            w.section("filesystem", |w| {
+                w.text("rules_directory", &mut rules)?;
+                w.accept_rest();
+                Ok(())
+            })?;
+            w.accept_rest();
+            Ok(())
+        })?;
+        if !rules.is_empty() {
+            c.ruler.storage = RuleStorage::Local(rules);
+        }
         w.accept_rest();
         Ok(())
     })?;
+    top.section("ruler", |w| c.ruler.read(w))?;
+    c.ruler
+        .document()
+        .map_err(|e| format!("{e}, for example http://alertmanager:9093"))?;
     let (mut table_retention, mut table_deletes) = (0, false);
     top.section("table_manager", |w| {
         w.duration("retention_period", &mut table_retention)?;

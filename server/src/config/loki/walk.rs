@@ -1,5 +1,7 @@
 //! Walking a mapping key by key, so that what was not asked for can be named.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::config::{ByteSize, PromDuration};
@@ -154,6 +156,25 @@ impl<'v, 'w> Walk<'v, 'w> {
                 *out = s.split(',').map(|s| s.trim().to_owned()).collect();
             }
             Some(v) => return Err(self.wrong(key, "a list of texts", v)),
+        }
+        Ok(())
+    }
+
+    /// A mapping of texts.
+    pub(super) fn map(&mut self, key: &str, out: &mut BTreeMap<String, String>) -> Read {
+        match self.take(key) {
+            None => {}
+            Some(Value::Object(m)) => {
+                for (name, v) in m {
+                    let text = match v {
+                        Value::String(s) => s.clone(),
+                        Value::Number(_) | Value::Bool(_) => v.to_string(),
+                        v => return Err(self.wrong(&format!("{key}.{name}"), "a text", v)),
+                    };
+                    out.insert(name.clone(), text);
+                }
+            }
+            Some(v) => return Err(self.wrong(key, "a mapping of texts", v)),
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(crate) use remote::{
     MetadataConfig, PROTOBUF_MESSAGES, QueueConfig, RemoteReadConfig, RemoteWriteConfig,
     SigV4Config,
 };
-pub(crate) use rules::{Rule, RuleFile, RuleGroup};
+pub(crate) use rules::{Rule, RuleFile, RuleGroup, parse_over_lines};
 pub(crate) use scrape::{GlobalConfig, ScrapeConfig, ScrapeConfigFile, ScrapeProtocol};
 pub(crate) use storage::{OtlpConfig, RuntimeConfig, StorageConfig, TracingConfig};
 

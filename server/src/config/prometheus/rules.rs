@@ -1,8 +1,45 @@
 //! Rule files: groups of recording and alerting rules.
 
+use std::cell::Cell;
+use std::path::Path;
+
 use super::LabelMap;
-use crate::config::PromDuration;
 use crate::config::fields::{Check, config};
+use crate::config::{ConfigError, PromDuration, yaml};
+
+thread_local! {
+    /// Whether rules that are being read are over lines. Sections check themselves while they are
+    /// read, so that an error has a position, and cannot be told anything then.
+    static OVER_LINES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reads a document of rules over lines.
+///
+/// # Errors
+/// The first problem, with line and column.
+pub(crate) fn parse_over_lines<T: serde::de::DeserializeOwned + Default>(
+    file: &Path,
+    text: &str,
+) -> Result<T, ConfigError> {
+    OVER_LINES.set(true);
+    let read = yaml::parse(file, text);
+    OVER_LINES.set(false);
+    read
+}
+
+/// What is wrong with the text of an expression.
+fn expression_problem(text: &str) -> Option<String> {
+    let wrong = if OVER_LINES.get() {
+        query::logql::parse_metric(text)
+            .err()
+            .map(|e| e.to_string())
+    } else {
+        // Which parts of the language are switched on is known only when the rule is run.
+        let all = query::promql::ParseOptions::all();
+        query::promql::parse(text, all).err().map(|e| e.to_string())
+    };
+    wrong.map(|e| format!("could not parse expression: {e}"))
+}
 
 config! {
     /// A rule file.
@@ -130,11 +167,10 @@ impl Rule {
             {
                 "invalid label name in 'labels'".into()
             }
-            // Which parts of the language are switched on is known only when the rule is run.
-            _ => match query::promql::parse(&self.expr, query::promql::ParseOptions::all()) {
-                Ok(_) if recording => return None,
-                Ok(_) => return self.template_problem(),
-                Err(e) => format!("could not parse expression: {e}"),
+            _ => match expression_problem(&self.expr) {
+                None if recording => return None,
+                None => return self.template_problem(),
+                Some(e) => e,
             },
         })
     }

@@ -1,0 +1,106 @@
+//! Takes HTTP requests of notifiers and answers them; what came is kept.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::until;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Came {
+    /// Path with parameters.
+    pub(crate) path: String,
+    /// Its body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Came {
+    /// The body as JSON; nothing when it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// A server that answers `ok` to everything.
+pub(crate) struct Hook {
+    /// `127.0.0.1:port`.
+    pub(crate) address: String,
+    came: Arc<Mutex<Vec<Came>>>,
+}
+
+impl Hook {
+    /// Listens on a port of its own.
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let kept = came.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let kept = kept.clone();
+                std::thread::spawn(move || serve(stream, &kept));
+            }
+        });
+        Self { address, came }
+    }
+
+    /// Requests that nobody has taken.
+    pub(crate) fn count(&self) -> usize {
+        self.came.lock().expect("what came").len()
+    }
+
+    /// All requests that nobody has taken, in order.
+    pub(crate) fn all(&self) -> Vec<Came> {
+        self.came.lock().expect("what came").clone()
+    }
+
+    /// The next request, once it has come.
+    pub(crate) fn next(&self) -> Came {
+        until("a request", || {
+            let mut came = self.came.lock().expect("what came");
+            (!came.is_empty()).then(|| came.remove(0))
+        })
+    }
+
+    /// The body of the next request.
+    pub(crate) fn take(&self) -> Value {
+        self.next().json()
+    }
+}
+
+fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut length, mut path) = (0, String::new());
+        let mut line = String::new();
+        loop {
+            line.clear();
+            match reader.read_line(&mut line) {
+                Ok(n) if n > 0 => {}
+                _ => return,
+            }
+            if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            } else if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        came.lock().expect("what came").push(Came { path, body });
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        if reader.get_mut().write_all(answer).is_err() {
+            return;
+        }
+    }
+}
