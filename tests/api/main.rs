@@ -12,6 +12,7 @@ mod loki;
 mod loki_upkeep;
 mod loki_write;
 mod metadata;
+mod node_exporter;
 mod otlp;
 mod queries;
 mod queries_of_death;

@@ -13,10 +13,12 @@ mod backtest;
 mod check;
 mod check_rules;
 mod data;
+mod exporters;
 mod flags;
 mod lint;
 mod logs;
 mod loki;
+mod node_exporter;
 mod personality;
 mod prometheus;
 mod query;
@@ -59,6 +61,7 @@ fn command() -> Command {
         .subcommand(logs::command("logs"))
         .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
+        .subcommand(node_exporter::command())
         .subcommand(up::command())
         .subcommand(
             Command::new("check")
@@ -109,6 +112,9 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             let verb = verb.to_owned();
             args.insert(1, verb.into());
         }
+        Some("node_exporter" | "node-exporter" | "prometheus-node-exporter") => {
+            args.insert(1, "node-exporter".into());
+        }
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -137,6 +143,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("prometheus", m)) => prometheus::run(m),
         Some(("alertmanager", m)) => alertmanager::run(m),
         Some(("loki", m)) => loki::run(m),
+        Some(("node-exporter", m)) => node_exporter::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),

@@ -11,7 +11,7 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, alerting, store};
+use super::{Exit, Plan, alerting, exporters, store};
 use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
@@ -46,6 +46,7 @@ struct Prepared {
     sockets: Vec<TcpListener>,
     listener: Listener,
     alerting: Option<alerting::Prepared>,
+    exporters: Vec<exporters::Prepared>,
     reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     quit: watch::Receiver<bool>,
     addresses: Vec<SocketAddr>,
@@ -102,6 +103,10 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
     ));
     in_force(&api, config);
     let alerting = alerting::prepare(plan, &api).await?;
+    let mut exporters = Vec::new();
+    for e in &plan.exporters {
+        exporters.push(exporters::prepare(e, &plan.listener, &metrics).await?);
+    }
     let listener = Listener::new(
         router(&api)?,
         Arc::new(guard),
@@ -113,6 +118,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         sockets,
         listener,
         alerting,
+        exporters,
         reloads,
         quit,
         addresses,
@@ -152,6 +158,7 @@ async fn serve(plan: Plan) -> Exit {
         sockets,
         listener,
         mut alerting,
+        exporters,
         reloads,
         mut quit,
         addresses,
@@ -165,6 +172,9 @@ async fn serve(plan: Plan) -> Exit {
     }
     if let Some(a) = &mut alerting {
         a.listen(&http);
+    }
+    for e in exporters {
+        e.listen(&http);
     }
     tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
     let storage = plan.storage.clone();

@@ -16,7 +16,12 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         let fs = ("uuid", uuid.as_str());
         out.gauge("node_bcachefs_info", "Filesystem information.", &[fs], 1.0);
         if let Some(v) = size(&read::word_or_empty(&folder.join("btree_cache_size"))) {
-            out.gauge("node_bcachefs_btree_cache_size_bytes", "Btree cache memory usage in bytes.", &[fs], v);
+            out.gauge(
+                "node_bcachefs_btree_cache_size_bytes",
+                "Btree cache memory usage in bytes.",
+                &[fs],
+                v,
+            );
         }
         compression(&folder, fs, out)?;
         errors(&folder, fs, out)?;
@@ -45,10 +50,20 @@ fn compression(folder: &Path, fs: (&str, &str), out: &mut Sink) -> Outcome {
         };
         let labels = [("algorithm", *algorithm), fs];
         if let Some(v) = size(compressed) {
-            out.gauge("node_bcachefs_compression_compressed_bytes", "Compressed size by algorithm.", &labels, v);
+            out.gauge(
+                "node_bcachefs_compression_compressed_bytes",
+                "Compressed size by algorithm.",
+                &labels,
+                v,
+            );
         }
         if let Some(v) = size(uncompressed) {
-            out.gauge("node_bcachefs_compression_uncompressed_bytes", "Uncompressed size by algorithm.", &labels, v);
+            out.gauge(
+                "node_bcachefs_compression_uncompressed_bytes",
+                "Uncompressed size by algorithm.",
+                &labels,
+                v,
+            );
         }
     }
     Ok(())
@@ -60,7 +75,12 @@ fn errors(folder: &Path, fs: (&str, &str), out: &mut Sink) -> Outcome {
         if let [name, n, ..] = row.as_slice()
             && let Some(v) = read::parse(n)
         {
-            out.counter("node_bcachefs_errors_total", "Error count by error type.", &[("error_type", name), fs], v);
+            out.counter(
+                "node_bcachefs_errors_total",
+                "Error count by error type.",
+                &[("error_type", name), fs],
+                v,
+            );
         }
     }
     Ok(())
@@ -95,8 +115,18 @@ fn btree_writes(folder: &Path, fs: (&str, &str), out: &mut Sink) -> Outcome {
         };
         let labels = [("type", kind.trim_end_matches(':')), fs];
         if let (Some(n), Some(average)) = (read::parse(n), size(average)) {
-            out.counter("node_bcachefs_btree_writes_total", "Number of btree writes by type.", &labels, n);
-            out.gauge("node_bcachefs_btree_write_average_size_bytes", "Average btree write size by type.", &labels, average);
+            out.counter(
+                "node_bcachefs_btree_writes_total",
+                "Number of btree writes by type.",
+                &labels,
+                n,
+            );
+            out.gauge(
+                "node_bcachefs_btree_write_average_size_bytes",
+                "Average btree write size by type.",
+                &labels,
+                average,
+            );
         }
     }
     Ok(())
@@ -106,14 +136,32 @@ fn devices(folder: &Path, labels: &[(&str, &str); 2], out: &mut Sink) -> Outcome
     let [device, fs] = *labels;
     let fact = |file: &str| read::word_or_empty(&folder.join(file));
     out.gauge(
-        "node_bcachefs_device_info", "Device information.",
-        &[device, fs, ("label", &fact("label")), ("state", &fact("state"))],
+        "node_bcachefs_device_info",
+        "Device information.",
+        &[
+            device,
+            fs,
+            ("label", &fact("label")),
+            ("state", &fact("state")),
+        ],
         1.0,
     );
     for (file, name, help) in [
-        ("bucket_size", "node_bcachefs_device_bucket_size_bytes", "Bucket size in bytes."),
-        ("nbuckets", "node_bcachefs_device_buckets", "Total number of buckets."),
-        ("durability", "node_bcachefs_device_durability", "Device durability setting."),
+        (
+            "bucket_size",
+            "node_bcachefs_device_bucket_size_bytes",
+            "Bucket size in bytes.",
+        ),
+        (
+            "nbuckets",
+            "node_bcachefs_device_buckets",
+            "Total number of buckets.",
+        ),
+        (
+            "durability",
+            "node_bcachefs_device_durability",
+            "Device durability setting.",
+        ),
     ] {
         if let Some(v) = size(&fact(file)) {
             out.gauge(name, help, labels, v);
@@ -127,19 +175,36 @@ fn devices(folder: &Path, labels: &[(&str, &str); 2], out: &mut Sink) -> Outcome
         if value.trim().is_empty() {
             key.trim().clone_into(&mut operation);
         } else if let Some(v) = read::parse(value.trim()) {
-            let labels = [("data_type", key.trim()), ("operation", &operation), device, fs];
-            out.counter("node_bcachefs_device_io_done_bytes_total", "IO bytes by operation type and data type.", &labels, v);
+            let labels = [
+                ("data_type", key.trim()),
+                ("operation", &operation),
+                device,
+                fs,
+            ];
+            out.counter(
+                "node_bcachefs_device_io_done_bytes_total",
+                "IO bytes by operation type and data type.",
+                &labels,
+                v,
+            );
         }
     }
     let text = optional(&folder.join("io_errors"))?;
     // The second half counts since somebody reset it.
-    let since = text.lines().skip_while(|l| !l.contains("filesystem creation"));
+    let since = text
+        .lines()
+        .skip_while(|l| !l.contains("filesystem creation"));
     for line in since.skip(1).take_while(|l| l.starts_with(' ')) {
         if let Some((kind, n)) = line.split_once(':')
             && let Some(v) = read::parse(n.trim())
         {
             let labels = [("type", kind.trim()), device, fs];
-            out.counter("node_bcachefs_device_io_errors_total", "IO errors by error type.", &labels, v);
+            out.counter(
+                "node_bcachefs_device_io_errors_total",
+                "IO errors by error type.",
+                &labels,
+                v,
+            );
         }
     }
     Ok(())

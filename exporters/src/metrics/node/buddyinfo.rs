@@ -23,7 +23,11 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         for (order, n) in counts.iter().enumerate() {
             if let Some(n) = read::parse(n) {
                 let size = order.to_string();
-                out.add(blocks, &[("node", node), ("size", &size), ("zone", zone)], n);
+                out.add(
+                    blocks,
+                    &[("node", node), ("size", &size), ("zone", zone)],
+                    n,
+                );
             }
         }
     }

@@ -9,20 +9,36 @@ pub(super) const ENTRY: Entry = Entry::plain("conntrack", collect);
 
 /// Column of `/proc/net/stat/nf_conntrack`, suffix of the metric, help.
 const COLUMNS: &[(&str, &str, &str)] = &[
-    ("found", "found", "Number of searched entries which were successful."),
-    ("invalid", "invalid", "Number of packets seen which can not be tracked."),
+    (
+        "found",
+        "found",
+        "Number of searched entries which were successful.",
+    ),
+    (
+        "invalid",
+        "invalid",
+        "Number of packets seen which can not be tracked.",
+    ),
     (
         "ignore",
         "ignore",
         "Number of packets seen which are already connected to a conntrack entry.",
     ),
-    ("insert", "insert", "Number of entries inserted into the list."),
+    (
+        "insert",
+        "insert",
+        "Number of entries inserted into the list.",
+    ),
     (
         "insert_failed",
         "insert_failed",
         "Number of entries for which list insertion was attempted but failed.",
     ),
-    ("drop", "drop", "Number of packets dropped due to conntrack failure."),
+    (
+        "drop",
+        "drop",
+        "Number of packets dropped due to conntrack failure.",
+    ),
     (
         "early_drop",
         "early_drop",

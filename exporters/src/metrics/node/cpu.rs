@@ -77,8 +77,16 @@ fn build(s: &Settings) -> Result<Run, String> {
 impl Cpu {
     fn times(&self, r: &Roots, out: &mut Sink) -> Outcome {
         let text = read::text(&r.proc("stat"))?;
-        let seconds = out.family("node_cpu_seconds_total", "Seconds the CPUs spent in each mode.", Kind::Counter);
-        let guest = out.family("node_cpu_guest_seconds_total", "Seconds the CPUs spent in guests (VMs) for each mode.", Kind::Counter);
+        let seconds = out.family(
+            "node_cpu_seconds_total",
+            "Seconds the CPUs spent in each mode.",
+            Kind::Counter,
+        );
+        let guest = out.family(
+            "node_cpu_guest_seconds_total",
+            "Seconds the CPUs spent in guests (VMs) for each mode.",
+            Kind::Counter,
+        );
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         for row in read::rows(&text) {
             let Some((name, fields)) = row.split_first() else {
@@ -122,7 +130,8 @@ impl Cpu {
             }
             let (cpu, core, package) = (of("processor"), of("core id"), of("physical id"));
             out.gauge(
-                "node_cpu_info", "CPU information from /proc/cpuinfo.",
+                "node_cpu_info",
+                "CPU information from /proc/cpuinfo.",
                 &[
                     ("package", package),
                     ("core", core),
@@ -139,7 +148,8 @@ impl Cpu {
             );
             if let Some(mhz) = read::parse(of("cpu MHz")) {
                 out.gauge(
-                    "node_cpu_frequency_hertz", "CPU frequency in hertz from /proc/cpuinfo.",
+                    "node_cpu_frequency_hertz",
+                    "CPU frequency in hertz from /proc/cpuinfo.",
                     &[("package", package), ("core", core), ("cpu", cpu)],
                     mhz * 1e6,
                 );
@@ -186,7 +196,8 @@ fn throttles(r: &Roots, out: &mut Sink) {
             && let Some(n) = read::number_if(&counts.join("core_throttle_count"))
         {
             out.counter(
-                "node_cpu_core_throttles_total", "Number of times this CPU core has been throttled.",
+                "node_cpu_core_throttles_total",
+                "Number of times this CPU core has been throttled.",
                 &[("package", &package), ("core", &core)],
                 n,
             );
@@ -195,7 +206,12 @@ fn throttles(r: &Roots, out: &mut Sink) {
         if !packages.contains(&package)
             && let Some(n) = read::number_if(&counts.join("package_throttle_count"))
         {
-            out.counter("node_cpu_package_throttles_total", "Number of times this CPU package has been throttled.", &[("package", &package)], n);
+            out.counter(
+                "node_cpu_package_throttles_total",
+                "Number of times this CPU package has been throttled.",
+                &[("package", &package)],
+                n,
+            );
             packages.insert(package);
         }
     }

@@ -27,9 +27,21 @@ const FILES: &[(&str, &str, &str)] = &[
         "node_cpu_frequency_max_hertz",
         "Maximum CPU thread frequency in hertz.",
     ),
-    ("scaling_cur_freq", "node_cpu_scaling_frequency_hertz", "Current scaled CPU thread frequency in hertz."),
-    ("scaling_min_freq", "node_cpu_scaling_frequency_min_hertz", "Minimum scaled CPU thread frequency in hertz."),
-    ("scaling_max_freq", "node_cpu_scaling_frequency_max_hertz", "Maximum scaled CPU thread frequency in hertz."),
+    (
+        "scaling_cur_freq",
+        "node_cpu_scaling_frequency_hertz",
+        "Current scaled CPU thread frequency in hertz.",
+    ),
+    (
+        "scaling_min_freq",
+        "node_cpu_scaling_frequency_min_hertz",
+        "Minimum scaled CPU thread frequency in hertz.",
+    ),
+    (
+        "scaling_max_freq",
+        "node_cpu_scaling_frequency_max_hertz",
+        "Maximum scaled CPU thread frequency in hertz.",
+    ),
 ];
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
@@ -51,7 +63,8 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         if let (Ok(all), Ok(current)) = (governors, governor) {
             for g in all.split_whitespace() {
                 out.gauge(
-                    "node_cpu_scaling_governor", "Current enabled CPU frequency governor.",
+                    "node_cpu_scaling_governor",
+                    "Current enabled CPU frequency governor.",
                     &[("cpu", &cpu), ("governor", g)],
                     f64::from(u8::from(g == current)),
                 );

@@ -34,23 +34,108 @@ const MS: f64 = 1e-3;
 
 /// Factor, metric, help, kind, in the order of the fields after the name.
 const FIELDS: &[(f64, &str, &str, Kind)] = &[
-    (1.0, "node_disk_reads_completed_total", "The total number of reads completed successfully.", Kind::Counter),
-    (1.0, "node_disk_reads_merged_total", "The total number of reads merged.", Kind::Counter),
-    (SECTOR, "node_disk_read_bytes_total", "The total number of bytes read successfully.", Kind::Counter),
-    (MS, "node_disk_read_time_seconds_total", "The total number of seconds spent by all reads.", Kind::Counter),
-    (1.0, "node_disk_writes_completed_total", "The total number of writes completed successfully.", Kind::Counter),
-    (1.0, "node_disk_writes_merged_total", "The number of writes merged.", Kind::Counter),
-    (SECTOR, "node_disk_written_bytes_total", "The total number of bytes written successfully.", Kind::Counter),
-    (MS, "node_disk_write_time_seconds_total", "This is the total number of seconds spent by all writes.", Kind::Counter),
-    (1.0, "node_disk_io_now", "The number of I/Os currently in progress.", Kind::Gauge),
-    (MS, "node_disk_io_time_seconds_total", "Total seconds spent doing I/Os.", Kind::Counter),
-    (MS, "node_disk_io_time_weighted_seconds_total", "The weighted # of seconds spent doing I/Os.", Kind::Counter),
-    (1.0, "node_disk_discards_completed_total", "The total number of discards completed successfully.", Kind::Counter),
-    (1.0, "node_disk_discards_merged_total", "The total number of discards merged.", Kind::Counter),
-    (1.0, "node_disk_discarded_sectors_total", "The total number of sectors discarded successfully.", Kind::Counter),
-    (MS, "node_disk_discard_time_seconds_total", "This is the total number of seconds spent by all discards.", Kind::Counter),
-    (1.0, "node_disk_flush_requests_total", "The total number of flush requests completed successfully", Kind::Counter),
-    (MS, "node_disk_flush_requests_time_seconds_total", "This is the total number of seconds spent by all flush requests.", Kind::Counter),
+    (
+        1.0,
+        "node_disk_reads_completed_total",
+        "The total number of reads completed successfully.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_reads_merged_total",
+        "The total number of reads merged.",
+        Kind::Counter,
+    ),
+    (
+        SECTOR,
+        "node_disk_read_bytes_total",
+        "The total number of bytes read successfully.",
+        Kind::Counter,
+    ),
+    (
+        MS,
+        "node_disk_read_time_seconds_total",
+        "The total number of seconds spent by all reads.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_writes_completed_total",
+        "The total number of writes completed successfully.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_writes_merged_total",
+        "The number of writes merged.",
+        Kind::Counter,
+    ),
+    (
+        SECTOR,
+        "node_disk_written_bytes_total",
+        "The total number of bytes written successfully.",
+        Kind::Counter,
+    ),
+    (
+        MS,
+        "node_disk_write_time_seconds_total",
+        "This is the total number of seconds spent by all writes.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_io_now",
+        "The number of I/Os currently in progress.",
+        Kind::Gauge,
+    ),
+    (
+        MS,
+        "node_disk_io_time_seconds_total",
+        "Total seconds spent doing I/Os.",
+        Kind::Counter,
+    ),
+    (
+        MS,
+        "node_disk_io_time_weighted_seconds_total",
+        "The weighted # of seconds spent doing I/Os.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_discards_completed_total",
+        "The total number of discards completed successfully.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_discards_merged_total",
+        "The total number of discards merged.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_discarded_sectors_total",
+        "The total number of sectors discarded successfully.",
+        Kind::Counter,
+    ),
+    (
+        MS,
+        "node_disk_discard_time_seconds_total",
+        "This is the total number of seconds spent by all discards.",
+        Kind::Counter,
+    ),
+    (
+        1.0,
+        "node_disk_flush_requests_total",
+        "The total number of flush requests completed successfully",
+        Kind::Counter,
+    ),
+    (
+        MS,
+        "node_disk_flush_requests_time_seconds_total",
+        "This is the total number of seconds spent by all flush requests.",
+        Kind::Counter,
+    ),
 ];
 
 fn build(s: &Settings) -> Result<Run, String> {
@@ -77,7 +162,11 @@ fn collect(r: &Roots, filter: &Filter, out: &mut Sink) -> Outcome {
             if let Some(v) = read::parse(value) {
                 let family = out.family(*name, *help, *kind);
                 // Dividing by 1000 rounds once, multiplying by 0.001 twice.
-                let v = if *factor == MS { v / 1000.0 } else { v * factor };
+                let v = if *factor == MS {
+                    v / 1000.0
+                } else {
+                    v * factor
+                };
                 out.add(family, &[("device", device)], v);
             }
         }
@@ -100,7 +189,8 @@ fn facts(r: &Roots, (major, minor): (&str, &str), device: &str, out: &mut Sink) 
         .unwrap_or("");
     let rotational = rotational(&r.sys("block").join(device));
     out.gauge(
-        "node_disk_info", "Info of /sys/block/<block_device>.",
+        "node_disk_info",
+        "Info of /sys/block/<block_device>.",
         &[
             ("device", device),
             ("major", major),
@@ -116,7 +206,8 @@ fn facts(r: &Roots, (major, minor): (&str, &str), device: &str, out: &mut Sink) 
     );
     if !of("DM_NAME").is_empty() {
         out.gauge(
-            "node_disk_device_mapper_info", "Info about disk device mapper.",
+            "node_disk_device_mapper_info",
+            "Info about disk device mapper.",
             &[
                 ("device", device),
                 ("name", of("DM_NAME")),
@@ -130,7 +221,8 @@ fn facts(r: &Roots, (major, minor): (&str, &str), device: &str, out: &mut Sink) 
     }
     if !of("ID_FS_TYPE").is_empty() {
         out.gauge(
-            "node_disk_filesystem_info", "Info about disk filesystem.",
+            "node_disk_filesystem_info",
+            "Info about disk filesystem.",
             &[
                 ("device", device),
                 ("type", of("ID_FS_TYPE")),
@@ -145,9 +237,21 @@ fn facts(r: &Roots, (major, minor): (&str, &str), device: &str, out: &mut Sink) 
         return;
     }
     for (key, name, help) in [
-        ("ID_ATA_WRITE_CACHE", "node_disk_ata_write_cache", "ATA disk has a write cache."),
-        ("ID_ATA_WRITE_CACHE_ENABLED", "node_disk_ata_write_cache_enabled", "ATA disk has its write cache enabled."),
-        ("ID_ATA_ROTATION_RATE_RPM", "node_disk_ata_rotation_rate_rpm", "ATA disk rotation rate in RPMs (0 for SSDs)."),
+        (
+            "ID_ATA_WRITE_CACHE",
+            "node_disk_ata_write_cache",
+            "ATA disk has a write cache.",
+        ),
+        (
+            "ID_ATA_WRITE_CACHE_ENABLED",
+            "node_disk_ata_write_cache_enabled",
+            "ATA disk has its write cache enabled.",
+        ),
+        (
+            "ID_ATA_ROTATION_RATE_RPM",
+            "node_disk_ata_rotation_rate_rpm",
+            "ATA disk rotation rate in RPMs (0 for SSDs).",
+        ),
     ] {
         if let Some(v) = known.get(key).and_then(|v| read::parse(v)) {
             out.gauge(name, help, &[("device", device)], v);

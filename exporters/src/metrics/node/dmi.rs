@@ -41,7 +41,10 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         }
     }
     if labels.is_empty() {
-        return Err(Problem::Absent(format!("{}: nothing to read", folder.display())));
+        return Err(Problem::Absent(format!(
+            "{}: nothing to read",
+            folder.display()
+        )));
     }
     let labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (*n, v.as_str())).collect();
     out.gauge("node_dmi_info", "A metric with a constant '1' value labeled by bios_date, bios_release, bios_vendor, bios_version, board_asset_tag, board_name, board_serial, board_vendor, board_version, chassis_asset_tag, chassis_serial, chassis_vendor, chassis_version, product_family, product_name, product_serial, product_sku, product_uuid, product_version, system_vendor if provided by DMI.", &labels, 1.0);

@@ -25,13 +25,24 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         let sectors = read::number_if(&folder.join("size")).unwrap_or(0.0);
         let labels = [("device", device.as_str()), ("sysfs_name", &sysfs_name)];
         let [a, b] = labels;
-        out.gauge("node_dmmultipath_device_info", "Non-numeric information about a DM-multipath device.", &[a, b, ("uuid", &uuid)], 1.0);
         out.gauge(
-            "node_dmmultipath_device_active", "Whether the multipath device-mapper device is active (1) or suspended (0).",
+            "node_dmmultipath_device_info",
+            "Non-numeric information about a DM-multipath device.",
+            &[a, b, ("uuid", &uuid)],
+            1.0,
+        );
+        out.gauge(
+            "node_dmmultipath_device_active",
+            "Whether the multipath device-mapper device is active (1) or suspended (0).",
             &labels,
             f64::from(u8::from(suspended == 0.0)),
         );
-        out.gauge("node_dmmultipath_device_size_bytes", "Size of the multipath device in bytes, read from /sys/block/<dm>/size.", &labels, sectors * SECTOR);
+        out.gauge(
+            "node_dmmultipath_device_size_bytes",
+            "Size of the multipath device in bytes, read from /sys/block/<dm>/size.",
+            &labels,
+            sectors * SECTOR,
+        );
         let (mut paths, mut active) = (0u32, 0u32);
         for path in read::names(&folder.join("slaves")).unwrap_or_default() {
             let state = read::word(&block.join(&path).join("device/state"));
@@ -45,10 +56,21 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
                 1.0,
             );
         }
-        out.gauge("node_dmmultipath_device_paths", "Number of paths for a multipath device.", &labels, f64::from(paths));
-        out.gauge("node_dmmultipath_device_paths_active", "Number of paths in active state (SCSI running or NVMe live) for a multipath device.", &labels, f64::from(active));
         out.gauge(
-            "node_dmmultipath_device_paths_failed", "Number of paths not in active state for a multipath device.",
+            "node_dmmultipath_device_paths",
+            "Number of paths for a multipath device.",
+            &labels,
+            f64::from(paths),
+        );
+        out.gauge(
+            "node_dmmultipath_device_paths_active",
+            "Number of paths in active state (SCSI running or NVMe live) for a multipath device.",
+            &labels,
+            f64::from(active),
+        );
+        out.gauge(
+            "node_dmmultipath_device_paths_failed",
+            "Number of paths not in active state for a multipath device.",
             &labels,
             f64::from(paths - active),
         );

@@ -17,13 +17,41 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         }
         let folder = folder.join(name);
         let mc = ("controller", controller.as_str());
-        count(&folder, "ce_count", out, ("node_edac_correctable_errors_total", "Total correctable memory errors.", Kind::Counter), &[mc])?;
-        count(&folder, "ue_count", out, ("node_edac_uncorrectable_errors_total", "Total uncorrectable memory errors.", Kind::Counter), &[mc])?;
+        count(
+            &folder,
+            "ce_count",
+            out,
+            (
+                "node_edac_correctable_errors_total",
+                "Total correctable memory errors.",
+                Kind::Counter,
+            ),
+            &[mc],
+        )?;
+        count(
+            &folder,
+            "ue_count",
+            out,
+            (
+                "node_edac_uncorrectable_errors_total",
+                "Total uncorrectable memory errors.",
+                Kind::Counter,
+            ),
+            &[mc],
+        )?;
         // Errors of no known row.
         let labels = [mc, ("csrow", "unknown")];
         let (corrected, uncorrected) = (
-            ("node_edac_csrow_correctable_errors_total", "Total correctable memory errors for this csrow.", Kind::Counter),
-            ("node_edac_csrow_uncorrectable_errors_total", "Total uncorrectable memory errors for this csrow.", Kind::Counter),
+            (
+                "node_edac_csrow_correctable_errors_total",
+                "Total correctable memory errors for this csrow.",
+                Kind::Counter,
+            ),
+            (
+                "node_edac_csrow_uncorrectable_errors_total",
+                "Total uncorrectable memory errors for this csrow.",
+                Kind::Counter,
+            ),
         );
         count(&folder, "ce_noinfo_count", out, corrected, &labels)?;
         count(&folder, "ue_noinfo_count", out, uncorrected, &labels)?;
@@ -47,11 +75,31 @@ fn channels(folder: &Path, row: &[(&str, &str); 2], out: &mut Sink) -> Outcome {
         let label = dimm(&read::word(&folder.join(file))?);
         let labels = [mc, csrow, ("channel", channel), ("dimm_label", &label)];
         for (file, family) in [
-            ("ce", ("node_edac_channel_correctable_errors_total", "Total correctable memory errors for this channel.", Kind::Counter)),
-            ("ue", ("node_edac_channel_uncorrectable_errors_total", "Total uncorrectable memory errors for this channel.", Kind::Counter)),
+            (
+                "ce",
+                (
+                    "node_edac_channel_correctable_errors_total",
+                    "Total correctable memory errors for this channel.",
+                    Kind::Counter,
+                ),
+            ),
+            (
+                "ue",
+                (
+                    "node_edac_channel_uncorrectable_errors_total",
+                    "Total uncorrectable memory errors for this channel.",
+                    Kind::Counter,
+                ),
+            ),
         ] {
             // Not every controller tells both.
-            match count(folder, &format!("ch{channel}_{file}_count"), out, family, &labels) {
+            match count(
+                folder,
+                &format!("ch{channel}_{file}_count"),
+                out,
+                family,
+                &labels,
+            ) {
                 Err(Problem::Absent(_)) => {}
                 other => other?,
             }

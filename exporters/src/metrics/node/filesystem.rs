@@ -91,7 +91,8 @@ struct Filesystem {
 }
 
 fn build(s: &Settings) -> Result<Run, String> {
-    let pick = |old: &'static Flag, new: &'static Flag| if s.is_given(old.name) { old } else { new };
+    let pick =
+        |old: &'static Flag, new: &'static Flag| if s.is_given(old.name) { old } else { new };
     static OLD: [Flag; 2] = [POINTS_OLD, TYPES_OLD];
     static NEW: [Flag; 2] = [POINTS_EXCLUDE, TYPES_EXCLUDE];
     let [old_points, old_types] = &OLD;
@@ -126,7 +127,9 @@ impl Filesystem {
                 mounts.push(m);
             }
         }
-        let paths = mounts.iter().map(|m| r.root(m.point.trim_start_matches('/')));
+        let paths = mounts
+            .iter()
+            .map(|m| r.root(m.point.trim_start_matches('/')));
         let answers = self.ask(paths.collect());
         for (m, answer) in mounts.iter().zip(answers) {
             emit(m, answer, out);
@@ -243,7 +246,10 @@ fn emit(m: &Mount, answer: Option<Sizes>, out: &mut Sink) {
     let Some(Ok(values)) = answer else { return };
     for ((name, help), v) in [
         ("node_filesystem_size_bytes", "Filesystem size in bytes."),
-        ("node_filesystem_free_bytes", "Filesystem free space in bytes."),
+        (
+            "node_filesystem_free_bytes",
+            "Filesystem free space in bytes.",
+        ),
         (
             "node_filesystem_avail_bytes",
             "Filesystem space available to non-root users in bytes.",
@@ -286,7 +292,12 @@ fn unescape(text: &str) -> String {
         return text.to_owned();
     }
     let mut out = text.to_owned();
-    for (code, c) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+    for (code, c) in [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ] {
         out = out.replace(code, c);
     }
     out
@@ -311,12 +322,16 @@ mod tests {
 
     #[test]
     fn lines_of_mountinfo_are_read() {
-        let m = parse(r"36 35 98:0 /a /mnt\0402 ro,noatime master:1 - ext3 /dev/root rw").expect("a line");
+        let m = parse(r"36 35 98:0 /a /mnt\0402 ro,noatime master:1 - ext3 /dev/root rw")
+            .expect("a line");
         assert_eq!(
             (m.point.as_str(), m.kind.as_str(), m.device.as_str()),
             ("/mnt 2", "ext3", "/dev/root")
         );
-        assert_eq!((m.major.as_str(), m.minor.as_str(), m.read_only), ("98", "0", true));
+        assert_eq!(
+            (m.major.as_str(), m.minor.as_str(), m.read_only),
+            ("98", "0", true)
+        );
         assert_eq!(parse("nonsense"), None);
         assert_eq!(parse("1 2 3 - x"), None);
     }

@@ -81,7 +81,12 @@ fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
         let human = clean(&human);
         if !human.is_empty() {
             let labels = [("chip", name.as_str()), ("chip_name", &human)];
-            out.gauge("node_hwmon_chip_names", "Annotation metric for human-readable chip names", &labels, 1.0);
+            out.gauge(
+                "node_hwmon_chip_names",
+                "Annotation metric for human-readable chip names",
+                &labels,
+                1.0,
+            );
         }
     }
     for (sensor, properties) in &sensors {
@@ -93,7 +98,12 @@ fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
             && !text.is_empty()
         {
             let [chip, sensor] = labels;
-            out.gauge("node_hwmon_sensor_label", "Label for given chip and sensor", &[chip, ("label", text), sensor], 1.0);
+            out.gauge(
+                "node_hwmon_sensor_label",
+                "Label for given chip and sensor",
+                &[chip, ("label", text), sensor],
+                1.0,
+            );
         }
         let kind = split(sensor).map_or(sensor.as_str(), |(k, _)| k);
         for (property, value) in properties.iter().filter(|(p, _)| *p != "label") {
@@ -111,7 +121,9 @@ fn gather(folder: &Path, out: &mut Sensors) {
         let Some((_, rest)) = split(&file) else {
             continue;
         };
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (_, property) = rest.split_at(digits);
         let sensor = file.get(..file.len() - property.len()).unwrap_or(&file);
         let property = match property.strip_prefix('_') {
@@ -208,7 +220,9 @@ fn emit(
         ),
         ("humidity", _) => gauge(
             base,
-            format!("Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) ({property})"),
+            format!(
+                "Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) ({property})"
+            ),
             v / 1e6,
         ),
         ("fan", "input" | "min" | "max" | "target") => gauge(
@@ -219,7 +233,12 @@ fn emit(
         ("freq", "input") => {
             let [chip, sensor] = *labels;
             let sensor = label.map_or(sensor, |l| ("sensor", l));
-            out.gauge("node_hwmon_freq_freq_mhz", "Hardware monitor for GPU frequency in MHz", &[chip, sensor], v / 1e6);
+            out.gauge(
+                "node_hwmon_freq_freq_mhz",
+                "Hardware monitor for GPU frequency in MHz",
+                &[chip, sensor],
+                v / 1e6,
+            );
         }
         // The tools' own: auto points, modes, floors.
         ("fan" | "pwm" | "intrusion" | "temp" | "freq", _) => gauge(
@@ -266,7 +285,13 @@ fn clean(text: &str) -> String {
     let lower = text.to_lowercase();
     let replaced: String = lower
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == ':' { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == ':' {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     replaced.trim_matches('_').to_owned()
 }

@@ -29,30 +29,51 @@ const ALL: [&str; 6] = [
 
 /// Metric and help, in the order of the sums.
 const BACKEND: [(&str, &str); 3] = [
-    ("node_ipvs_backend_weight", "The current backend weight by local and remote address."),
-    ("node_ipvs_backend_connections_active", "The current active connections by local and remote address."),
-    ("node_ipvs_backend_connections_inactive", "The current inactive connections by local and remote address."),
+    (
+        "node_ipvs_backend_weight",
+        "The current backend weight by local and remote address.",
+    ),
+    (
+        "node_ipvs_backend_connections_active",
+        "The current active connections by local and remote address.",
+    ),
+    (
+        "node_ipvs_backend_connections_inactive",
+        "The current inactive connections by local and remote address.",
+    ),
 ];
 
 /// Metric and help, in the order of the fields.
 const TOTALS: [(&str, &str); 5] = [
-    ("node_ipvs_connections_total", "The total number of connections made."),
-    ("node_ipvs_incoming_packets_total", "The total number of incoming packets."),
-    ("node_ipvs_outgoing_packets_total", "The total number of outgoing packets."),
-    ("node_ipvs_incoming_bytes_total", "The total amount of incoming data."),
-    ("node_ipvs_outgoing_bytes_total", "The total amount of outgoing data."),
+    (
+        "node_ipvs_connections_total",
+        "The total number of connections made.",
+    ),
+    (
+        "node_ipvs_incoming_packets_total",
+        "The total number of incoming packets.",
+    ),
+    (
+        "node_ipvs_outgoing_packets_total",
+        "The total number of outgoing packets.",
+    ),
+    (
+        "node_ipvs_incoming_bytes_total",
+        "The total amount of incoming data.",
+    ),
+    (
+        "node_ipvs_outgoing_bytes_total",
+        "The total amount of outgoing data.",
+    ),
 ];
 
 fn build(s: &Settings) -> Result<Run, String> {
     let mut shown = [false; 6];
     for label in s.text(&LABELS).split(',').filter(|l| !l.is_empty()) {
-        let i = ALL.iter().position(|a| *a == label).ok_or_else(|| {
-            format!(
-                "--{} {label:?} is none of {}",
-                LABELS.name,
-                ALL.join(", ")
-            )
-        })?;
+        let i = ALL
+            .iter()
+            .position(|a| *a == label)
+            .ok_or_else(|| format!("--{} {label:?} is none of {}", LABELS.name, ALL.join(", ")))?;
         shown[i] = true;
     }
     Ok(Box::new(move |r, out| collect(r, shown, out)))
@@ -62,7 +83,10 @@ fn collect(r: &Roots, shown: [bool; 6], out: &mut Sink) -> Outcome {
     let path = r.proc("net/ip_vs_stats");
     let text = read::text(&path)?;
     let totals = text.lines().nth(2).unwrap_or("");
-    let totals: Vec<u64> = totals.split_whitespace().filter_map(read::parse_hex).collect();
+    let totals: Vec<u64> = totals
+        .split_whitespace()
+        .filter_map(read::parse_hex)
+        .collect();
     if totals.len() < TOTALS.len() {
         return Err(Problem::format(&path, "no five totals in the third line"));
     }

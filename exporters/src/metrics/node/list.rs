@@ -1,7 +1,13 @@
 //! The list of collectors, in the order in which they are asked.
 
 use super::{
-    Entry, arp, bcache, bcachefs, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu, cpu_vulnerabilities, cpufreq, diskstats, dmi, dmmultipath, drbd, edac, entropy, fibrechannel, filefd, filesystem, hwmon, infiniband, interrupts, ipvs, kernel_hung, ksmd, lnstat, loadavg, mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, nfs, nfsd, nvme, os, pcidevice, powersupplyclass, pressure, processes, qdisc, rapl, schedstat, selinux, slabinfo, sockstat, softirqs, softnet, stat, sysctl, tapestats, tcpstat, textfile, thermal_zone, time, udp_queues, uname, vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
+    Entry, arp, bcache, bcachefs, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu,
+    cpu_vulnerabilities, cpufreq, diskstats, dmi, dmmultipath, drbd, edac, entropy, fibrechannel,
+    filefd, filesystem, hwmon, infiniband, interrupts, ipvs, kernel_hung, ksmd, lnstat, loadavg,
+    mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, nfs, nfsd, nvme, os,
+    pcidevice, powersupplyclass, pressure, processes, qdisc, rapl, schedstat, selinux, slabinfo,
+    sockstat, softirqs, softnet, stat, sysctl, tapestats, tcpstat, textfile, thermal_zone, time,
+    timex, udp_queues, uname, vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
 };
 
 /// Every collector there is.
@@ -64,6 +70,7 @@ pub(super) static COLLECTORS: &[Entry] = &[
     textfile::ENTRY,
     thermal_zone::ENTRY,
     time::ENTRY,
+    timex::ENTRY,
     udp_queues::ENTRY,
     uname::ENTRY,
     vmstat::ENTRY,

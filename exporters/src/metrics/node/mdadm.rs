@@ -29,24 +29,63 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         let labels = [("device", d.name)];
         for state in STATES {
             let is = f64::from(u8::from(state == d.state));
-            out.gauge("node_md_state", "Indicates the state of md-device.", &[("device", d.name), ("state", state)], is);
+            out.gauge(
+                "node_md_state",
+                "Indicates the state of md-device.",
+                &[("device", d.name), ("state", state)],
+                is,
+            );
         }
-        for (state, n) in [("active", d.active), ("failed", d.failed), ("spare", d.spare)] {
-            out.gauge("node_md_disks", "Number of active/failed/spare disks of device.", &[("device", d.name), ("state", state)], n);
+        for (state, n) in [
+            ("active", d.active),
+            ("failed", d.failed),
+            ("spare", d.spare),
+        ] {
+            out.gauge(
+                "node_md_disks",
+                "Number of active/failed/spare disks of device.",
+                &[("device", d.name), ("state", state)],
+                n,
+            );
         }
-        out.gauge("node_md_disks_required", "Total number of disks of device.", &labels, d.required);
-        out.gauge("node_md_blocks", "Total number of blocks on device.", &labels, d.blocks);
-        out.gauge("node_md_blocks_synced", "Number of blocks synced on device.", &labels, d.synced);
+        out.gauge(
+            "node_md_disks_required",
+            "Total number of disks of device.",
+            &labels,
+            d.required,
+        );
+        out.gauge(
+            "node_md_blocks",
+            "Total number of blocks on device.",
+            &labels,
+            d.blocks,
+        );
+        out.gauge(
+            "node_md_blocks_synced",
+            "Number of blocks synced on device.",
+            &labels,
+            d.synced,
+        );
     }
     let block = r.sys("block");
     for (device, _) in read::numbered(&block, "md").unwrap_or_default() {
         let folder = block.join(&device).join("md");
         let labels = [("device", device.as_str())];
         if let Some(disks) = read::number_if(&folder.join("raid_disks")) {
-            out.gauge("node_md_raid_disks", "Number of raid disks on device.", &labels, disks);
+            out.gauge(
+                "node_md_raid_disks",
+                "Number of raid disks on device.",
+                &labels,
+                disks,
+            );
             // Levels without redundancy have no such file.
             let degraded = read::number_if(&folder.join("degraded")).unwrap_or(0.0);
-            out.gauge("node_md_degraded", "Number of degraded disks on device.", &labels, degraded);
+            out.gauge(
+                "node_md_degraded",
+                "Number of degraded disks on device.",
+                &labels,
+                degraded,
+            );
         }
     }
     Ok(())

@@ -15,12 +15,15 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let text = read::text(&path)?;
     for line in text.lines() {
         let Some((name, value)) = line.split_once(':') else {
-            return Err(Problem::format(&path, format_args!("{line:?} has no colon")));
+            return Err(Problem::format(
+                &path,
+                format_args!("{line:?} has no colon"),
+            ));
         };
         let mut words = value.split_whitespace();
         let number = words.next().and_then(read::parse);
-        let number = number
-            .ok_or_else(|| Problem::format(&path, format_args!("{line:?} has no number")))?;
+        let number =
+            number.ok_or_else(|| Problem::format(&path, format_args!("{line:?} has no number")))?;
         let mut field = clean(name);
         let mut value = number;
         if words.next() == Some("kB") {

@@ -76,6 +76,7 @@ mod tcpstat;
 mod textfile;
 mod thermal_zone;
 mod time;
+mod timex;
 mod udp_queues;
 mod uname;
 mod vmstat;

@@ -37,8 +37,16 @@ const NUMBERS: &[(&str, &str, Kind)] = &[
     ("addr_assign_type", "address_assign_type", Kind::Gauge),
     ("carrier", "carrier", Kind::Gauge),
     ("carrier_changes", "carrier_changes_total", Kind::Counter),
-    ("carrier_up_count", "carrier_up_changes_total", Kind::Counter),
-    ("carrier_down_count", "carrier_down_changes_total", Kind::Counter),
+    (
+        "carrier_up_count",
+        "carrier_up_changes_total",
+        Kind::Counter,
+    ),
+    (
+        "carrier_down_count",
+        "carrier_down_changes_total",
+        Kind::Counter,
+    ),
     ("dev_id", "device_id", Kind::Gauge),
     ("dormant", "dormant", Kind::Gauge),
     ("flags", "flags", Kind::Gauge),
@@ -60,7 +68,9 @@ const UP: u64 = 1;
 fn build(s: &Settings) -> Result<Run, String> {
     let filter = Filter::excluding(s.pattern(&IGNORED)?);
     let drop_invalid = s.on(&INVALID_SPEED);
-    Ok(Box::new(move |r, out| collect(r, &filter, drop_invalid, out)))
+    Ok(Box::new(move |r, out| {
+        collect(r, &filter, drop_invalid, out)
+    }))
 }
 
 fn collect(r: &Roots, filter: &Filter, drop_invalid: bool, out: &mut Sink) -> Outcome {
@@ -78,7 +88,12 @@ fn interface(folder: &Path, device: &str, drop_invalid: bool, out: &mut Sink) {
     };
     let labels = [("device", device)];
     let up = f64::from(u8::from(operstate == "up"));
-    out.gauge("node_network_up", "Value is 1 if operstate is 'up', 0 otherwise.", &labels, up);
+    out.gauge(
+        "node_network_up",
+        "Value is 1 if operstate is 'up', 0 otherwise.",
+        &labels,
+        up,
+    );
     let fact = |file: &str| read::word_or_empty(&folder.join(file));
     let adminstate = match number(&fact("flags")) {
         Some(f) if f as u64 & UP == UP => "up",
@@ -86,7 +101,8 @@ fn interface(folder: &Path, device: &str, drop_invalid: bool, out: &mut Sink) {
         None => "unknown",
     };
     out.gauge(
-        "node_network_info", "Non-numeric data from /sys/class/net/<iface>, value is always 1.",
+        "node_network_info",
+        "Non-numeric data from /sys/class/net/<iface>, value is always 1.",
         &[
             ("device", device),
             ("address", &fact("address")),
@@ -110,7 +126,12 @@ fn interface(folder: &Path, device: &str, drop_invalid: bool, out: &mut Sink) {
         }
     }
     if let Some(megabits) = number(&fact("speed")).filter(|v| !(drop_invalid && *v < 0.0)) {
-        out.gauge("node_network_speed_bytes", "Network device property: speed_bytes", &labels, megabits * MEGABIT);
+        out.gauge(
+            "node_network_speed_bytes",
+            "Network device property: speed_bytes",
+            &labels,
+            megabits * MEGABIT,
+        );
     }
 }
 

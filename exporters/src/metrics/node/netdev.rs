@@ -180,7 +180,10 @@ impl Netdev {
         let text = read::text(&path)?;
         for line in text.lines().skip(2) {
             let Some((device, values)) = line.rsplit_once(':') else {
-                return Err(Problem::format(&path, format_args!("{line:?} has no colon")));
+                return Err(Problem::format(
+                    &path,
+                    format_args!("{line:?} has no colon"),
+                ));
             };
             let names = SUMS.iter().take(IN_FILE).map(|(n, _)| n);
             for (name, value) in names.zip(values.split_whitespace()) {

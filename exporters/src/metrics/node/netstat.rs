@@ -44,8 +44,7 @@ impl Netstat {
             let mut lines = text.lines();
             // Two lines per protocol: names, values.
             while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
-                let (mut names, mut values) =
-                    (names.split_whitespace(), values.split_whitespace());
+                let (mut names, mut values) = (names.split_whitespace(), values.split_whitespace());
                 let protocol = names.next().unwrap_or("").trim_end_matches(':');
                 values.next();
                 for (name, value) in names.zip(values) {

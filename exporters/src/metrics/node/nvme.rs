@@ -14,7 +14,8 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         let folder = folder.join(&device);
         let fact = |file: &str| read::word_or_empty(&folder.join(file));
         out.gauge(
-            "node_nvme_info", "Non-numeric data from /sys/class/nvme/<device>, value is always 1.",
+            "node_nvme_info",
+            "Non-numeric data from /sys/class/nvme/<device>, value is always 1.",
             &[
                 ("device", &device),
                 ("firmware_revision", &fact("firmware_rev")),
@@ -47,7 +48,12 @@ fn namespace(folder: &Path, device: &str, nsid: &str, out: &mut Sink) {
     let ana = read::word(&folder.join("ana_state"));
     let ana = ana.unwrap_or_else(|_| "unknown".into());
     let [d, n] = labels;
-    out.gauge("node_nvme_namespace_info", "Information about NVMe namespaces. Value is always 1", &[d, n, ("ana_state", &ana)], 1.0);
+    out.gauge(
+        "node_nvme_namespace_info",
+        "Information about NVMe namespaces. Value is always 1",
+        &[d, n, ("ana_state", &ana)],
+        1.0,
+    );
     let size = number("size") * block;
     out.gauge("node_nvme_namespace_capacity_bytes", "Capacity of the NVMe namespace in bytes. Computed as namespace_size * namespace_logical_block_size", &labels, size);
     out.gauge("node_nvme_namespace_size_bytes", "Size of the NVMe namespace in bytes. Available in /sys/class/nvme/<device>/<namespace>/size", &labels, size);

@@ -48,8 +48,13 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     };
     if let Some(v) = read::parse(&version) {
         out.gauge(
-            "node_os_version", "Metric containing the major.minor part of the OS version.",
-            &[("id", of("id")), ("id_like", of("id_like")), ("name", of("name"))],
+            "node_os_version",
+            "Metric containing the major.minor part of the OS version.",
+            &[
+                ("id", of("id")),
+                ("id_like", of("id_like")),
+                ("name", of("name")),
+            ],
             v,
         );
     }

@@ -11,16 +11,66 @@ pub(super) const ENTRY: Entry = Entry::plain("pcidevice", collect).on_request();
 
 /// File, factor, metric, help.
 const NUMBERS: &[(&str, f64, &str, &str)] = &[
-    ("max_link_speed", 1e9, "node_pcidevice_max_link_transfers_per_second", "Value of maximum link's transfers per second (T/s)"),
-    ("max_link_width", 1.0, "node_pcidevice_max_link_width", "Value of maximum link's width (number of lanes)"),
-    ("current_link_speed", 1e9, "node_pcidevice_current_link_transfers_per_second", "Value of current link's transfers per second (T/s)"),
-    ("current_link_width", 1.0, "node_pcidevice_current_link_width", "Value of current link's width (number of lanes)"),
-    ("d3cold_allowed", 1.0, "node_pcidevice_d3cold_allowed", "Whether the PCIe device supports D3cold power state (0/1)."),
-    ("numa_node", 1.0, "node_pcidevice_numa_node", "NUMA node number for the PCI device. -1 indicates unknown or not available."),
-    ("sriov_drivers_autoprobe", 1.0, "node_pcidevice_sriov_drivers_autoprobe", "Whether SR-IOV drivers autoprobe is enabled for the device (0/1)."),
-    ("sriov_numvfs", 1.0, "node_pcidevice_sriov_numvfs", "Number of Virtual Functions (VFs) currently enabled for SR-IOV."),
-    ("sriov_totalvfs", 1.0, "node_pcidevice_sriov_totalvfs", "Total number of Virtual Functions (VFs) supported by the device."),
-    ("sriov_vf_total_msix", 1.0, "node_pcidevice_sriov_vf_total_msix", "Total number of MSI-X vectors for Virtual Functions."),
+    (
+        "max_link_speed",
+        1e9,
+        "node_pcidevice_max_link_transfers_per_second",
+        "Value of maximum link's transfers per second (T/s)",
+    ),
+    (
+        "max_link_width",
+        1.0,
+        "node_pcidevice_max_link_width",
+        "Value of maximum link's width (number of lanes)",
+    ),
+    (
+        "current_link_speed",
+        1e9,
+        "node_pcidevice_current_link_transfers_per_second",
+        "Value of current link's transfers per second (T/s)",
+    ),
+    (
+        "current_link_width",
+        1.0,
+        "node_pcidevice_current_link_width",
+        "Value of current link's width (number of lanes)",
+    ),
+    (
+        "d3cold_allowed",
+        1.0,
+        "node_pcidevice_d3cold_allowed",
+        "Whether the PCIe device supports D3cold power state (0/1).",
+    ),
+    (
+        "numa_node",
+        1.0,
+        "node_pcidevice_numa_node",
+        "NUMA node number for the PCI device. -1 indicates unknown or not available.",
+    ),
+    (
+        "sriov_drivers_autoprobe",
+        1.0,
+        "node_pcidevice_sriov_drivers_autoprobe",
+        "Whether SR-IOV drivers autoprobe is enabled for the device (0/1).",
+    ),
+    (
+        "sriov_numvfs",
+        1.0,
+        "node_pcidevice_sriov_numvfs",
+        "Number of Virtual Functions (VFs) currently enabled for SR-IOV.",
+    ),
+    (
+        "sriov_totalvfs",
+        1.0,
+        "node_pcidevice_sriov_totalvfs",
+        "Total number of Virtual Functions (VFs) supported by the device.",
+    ),
+    (
+        "sriov_vf_total_msix",
+        1.0,
+        "node_pcidevice_sriov_vf_total_msix",
+        "Total number of MSI-X vectors for Virtual Functions.",
+    ),
 ];
 
 const POWER_STATES: [&str; 7] = ["D0", "D1", "D2", "D3hot", "D3cold", "unknown", "error"];
@@ -70,12 +120,22 @@ fn device(folder: &Path, [segment, bus, device, function]: [&str; 4], out: &mut 
     let facts = FACTS.map(|(file, label)| (label, read::word_or_empty(&folder.join(file))));
     let mut labels = place.to_vec();
     labels.extend(
-        ["parent_segment", "parent_bus", "parent_device", "parent_function"]
-            .into_iter()
-            .zip(parent),
+        [
+            "parent_segment",
+            "parent_bus",
+            "parent_device",
+            "parent_function",
+        ]
+        .into_iter()
+        .zip(parent),
     );
     labels.extend(facts.iter().map(|(n, v)| (*n, v.as_str())));
-    out.gauge("node_pcidevice_info", "Non-numeric data from /sys/bus/pci/devices/<location>, value is always 1.", &labels, 1.0);
+    out.gauge(
+        "node_pcidevice_info",
+        "Non-numeric data from /sys/bus/pci/devices/<location>, value is always 1.",
+        &labels,
+        1.0,
+    );
     for (file, factor, name, help) in NUMBERS {
         let word = read::word_or_empty(&folder.join(file));
         // "8.0 GT/s PCIe"
@@ -89,7 +149,8 @@ fn device(folder: &Path, [segment, bus, device, function]: [&str; 4], out: &mut 
         for state in POWER_STATES {
             let [a, b, c, d] = place;
             out.gauge(
-                "node_pcidevice_power_state", "PCIe device power state, one of: D0, D1, D2, D3hot, D3cold, unknown or error.",
+                "node_pcidevice_power_state",
+                "PCIe device power state, one of: D0, D1, D2, D3hot, D3cold, unknown or error.",
                 &[a, b, c, d, ("state", state)],
                 f64::from(u8::from(state == current)),
             );

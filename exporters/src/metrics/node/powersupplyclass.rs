@@ -49,7 +49,11 @@ const NUMBERS: &[(&str, &str, f64)] = &[
     ("voltage_min_design", "voltage_min_design", MICRO),
     ("voltage_ocv", "voltage_ocv", MICRO),
     ("charge_control_limit", "charge_control_limit", MICRO),
-    ("charge_control_limit_max", "charge_control_limit_max", MICRO),
+    (
+        "charge_control_limit_max",
+        "charge_control_limit_max",
+        MICRO,
+    ),
     ("charge_counter", "charge_counter", MICRO),
     ("charge_empty", "charge_empty", MICRO),
     ("charge_empty_design", "charge_empty_design", MICRO),
@@ -58,9 +62,17 @@ const NUMBERS: &[(&str, &str, f64)] = &[
     ("charge_now", "charge_ampere", MICRO),
     ("charge_term_current", "charge_term_current", MICRO),
     ("constant_charge_current", "constant_charge_current", MICRO),
-    ("constant_charge_current_max", "constant_charge_current_max", MICRO),
+    (
+        "constant_charge_current_max",
+        "constant_charge_current_max",
+        MICRO,
+    ),
     ("constant_charge_voltage", "constant_charge_voltage", MICRO),
-    ("constant_charge_voltage_max", "constant_charge_voltage_max", MICRO),
+    (
+        "constant_charge_voltage_max",
+        "constant_charge_voltage_max",
+        MICRO,
+    ),
     ("precharge_current", "precharge_current", MICRO),
     ("input_current_limit", "input_current_limit", MICRO),
     ("temp", "temp_celsius", TENTH),
@@ -123,7 +135,12 @@ fn collect(r: &Roots, filter: &Filter, out: &mut Sink) -> Outcome {
             .collect();
         let mut labels = vec![name];
         labels.extend(facts.iter().map(|(n, v)| (*n, v.as_str())));
-        out.gauge("node_power_supply_info", "info of /sys/class/power_supply/<power_supply>.", &labels, 1.0);
+        out.gauge(
+            "node_power_supply_info",
+            "info of /sys/class/power_supply/<power_supply>.",
+            &labels,
+            1.0,
+        );
     }
     Ok(())
 }

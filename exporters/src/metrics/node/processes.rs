@@ -33,11 +33,26 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             }
         }
     }
-    out.gauge("node_processes_threads", "Allocated threads in system", &[], threads);
+    out.gauge(
+        "node_processes_threads",
+        "Allocated threads in system",
+        &[],
+        threads,
+    );
     let limit = read::number(&r.proc("sys/kernel/threads-max"))?;
-    out.gauge("node_processes_max_threads", "Limit of threads in the system", &[], limit);
+    out.gauge(
+        "node_processes_max_threads",
+        "Limit of threads in the system",
+        &[],
+        limit,
+    );
     for (state, n) in states {
-        out.gauge("node_processes_state", "Number of processes in each state.", &[("state", &state)], f64::from(n));
+        out.gauge(
+            "node_processes_state",
+            "Number of processes in each state.",
+            &[("state", &state)],
+            f64::from(n),
+        );
     }
     for (state, n) in thread_states {
         out.gauge(
@@ -48,8 +63,18 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         );
     }
     let limit = read::number(&r.proc("sys/kernel/pid_max"))?;
-    out.gauge("node_processes_max_processes", "Number of max PIDs limit", &[], limit);
-    out.gauge("node_processes_pids", "Number of PIDs", &[], f64::from(pids));
+    out.gauge(
+        "node_processes_max_processes",
+        "Number of max PIDs limit",
+        &[],
+        limit,
+    );
+    out.gauge(
+        "node_processes_pids",
+        "Number of PIDs",
+        &[],
+        f64::from(pids),
+    );
     Ok(())
 }
 

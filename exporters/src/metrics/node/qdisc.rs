@@ -97,7 +97,10 @@ fn from_kernel(r: &Roots) -> Result<Vec<Discipline>, Problem> {
         let queue = stats.find(QUEUE).unwrap_or_default();
         all.push(Discipline {
             iface_name: name.clone(),
-            kind: attributes.find(KIND).map(netlink::c_text).unwrap_or_default(),
+            kind: attributes
+                .find(KIND)
+                .map(netlink::c_text)
+                .unwrap_or_default(),
             parent: if parent == ROOT { 0 } else { parent },
             bytes: netlink::read_u64(basic, 0).unwrap_or(0),
             packets: netlink::read_u32(basic, 8),
@@ -119,13 +122,48 @@ fn emit(d: &Discipline, out: &mut Sink) {
     }
     let labels = [("device", d.iface_name.as_str()), ("kind", &d.kind)];
     let rows: [(&str, &str, Kind, f64); 7] = [
-        ("node_qdisc_bytes_total", "Number of bytes sent.", Kind::Counter, d.bytes as f64),
-        ("node_qdisc_packets_total", "Number of packets sent.", Kind::Counter, f64::from(d.packets)),
-        ("node_qdisc_drops_total", "Number of packets dropped.", Kind::Counter, f64::from(d.drops)),
-        ("node_qdisc_requeues_total", "Number of packets dequeued, not transmitted, and requeued.", Kind::Counter, f64::from(d.requeues)),
-        ("node_qdisc_overlimits_total", "Number of overlimit packets.", Kind::Counter, f64::from(d.overlimits)),
-        ("node_qdisc_current_queue_length", "Number of packets currently in queue to be sent.", Kind::Gauge, f64::from(d.qlen)),
-        ("node_qdisc_backlog", "Number of bytes currently in queue to be sent.", Kind::Gauge, f64::from(d.backlog)),
+        (
+            "node_qdisc_bytes_total",
+            "Number of bytes sent.",
+            Kind::Counter,
+            d.bytes as f64,
+        ),
+        (
+            "node_qdisc_packets_total",
+            "Number of packets sent.",
+            Kind::Counter,
+            f64::from(d.packets),
+        ),
+        (
+            "node_qdisc_drops_total",
+            "Number of packets dropped.",
+            Kind::Counter,
+            f64::from(d.drops),
+        ),
+        (
+            "node_qdisc_requeues_total",
+            "Number of packets dequeued, not transmitted, and requeued.",
+            Kind::Counter,
+            f64::from(d.requeues),
+        ),
+        (
+            "node_qdisc_overlimits_total",
+            "Number of overlimit packets.",
+            Kind::Counter,
+            f64::from(d.overlimits),
+        ),
+        (
+            "node_qdisc_current_queue_length",
+            "Number of packets currently in queue to be sent.",
+            Kind::Gauge,
+            f64::from(d.qlen),
+        ),
+        (
+            "node_qdisc_backlog",
+            "Number of bytes currently in queue to be sent.",
+            Kind::Gauge,
+            f64::from(d.backlog),
+        ),
     ];
     for (name, help, kind, v) in rows {
         let family = out.family(name.to_owned(), help.to_owned(), kind);

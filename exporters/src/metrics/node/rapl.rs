@@ -35,7 +35,9 @@ fn collect(r: &Roots, zone_label: bool, out: &mut Sink) -> Outcome {
         };
         // package-0: the number is the index.
         let (kind, given) = match kind.rsplit_once('-') {
-            Some((k, n)) if n.bytes().all(|b| b.is_ascii_digit()) => (k.to_owned(), Some(n.to_owned())),
+            Some((k, n)) if n.bytes().all(|b| b.is_ascii_digit()) => {
+                (k.to_owned(), Some(n.to_owned()))
+            }
             _ => (kind, None),
         };
         let n = counted.entry(kind.clone()).or_default();

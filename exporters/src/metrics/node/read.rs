@@ -179,9 +179,7 @@ pub(super) fn number_if(path: &Path) -> Option<f64> {
 pub(super) fn parse(text: &str) -> Option<f64> {
     // Nearly all are small counters, and floats are slow to read.
     if text.len() < 16 && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        let n = text
-            .bytes()
-            .fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
+        let n = text.bytes().fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
         return Some(n as f64);
     }
     text.parse().ok()
@@ -233,7 +231,9 @@ mod tests {
     fn files_of_every_size_are_read_whole() {
         let dir = std::env::temp_dir().join(format!("sextant-read-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a folder");
-        for size in [0, 1, 511, 512, 513, 575, 576, 577, 8191, 8192, 8193, 100_000] {
+        for size in [
+            0, 1, 511, 512, 513, 575, 576, 577, 8191, 8192, 8193, 100_000,
+        ] {
             let file = dir.join(size.to_string());
             let want: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             std::fs::write(&file, &want).expect("a file");
@@ -248,7 +248,10 @@ mod tests {
     fn numbers_are_read_fast_or_slow() {
         assert_eq!(parse("0"), Some(0.0));
         assert_eq!(parse("999999999999999"), Some(999_999_999_999_999.0));
-        assert_eq!(parse("18446744073709551615"), Some(18_446_744_073_709_551_615.0));
+        assert_eq!(
+            parse("18446744073709551615"),
+            Some(18_446_744_073_709_551_615.0)
+        );
         assert_eq!(parse("-1.5"), Some(-1.5));
         assert_eq!(parse(""), None);
         assert_eq!(parse("1a"), None);

@@ -20,9 +20,24 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             read::field(&row, 9),
         );
         if let (Some(running), Some(waiting), Some(slices)) = (running, waiting, slices) {
-            out.counter("node_schedstat_running_seconds_total", "Number of seconds CPU spent running a process.", &labels, running / 1e9);
-            out.counter("node_schedstat_waiting_seconds_total", "Number of seconds spent by processing waiting for this CPU.", &labels, waiting / 1e9);
-            out.counter("node_schedstat_timeslices_total", "Number of timeslices executed by CPU.", &labels, slices);
+            out.counter(
+                "node_schedstat_running_seconds_total",
+                "Number of seconds CPU spent running a process.",
+                &labels,
+                running / 1e9,
+            );
+            out.counter(
+                "node_schedstat_waiting_seconds_total",
+                "Number of seconds spent by processing waiting for this CPU.",
+                &labels,
+                waiting / 1e9,
+            );
+            out.counter(
+                "node_schedstat_timeslices_total",
+                "Number of timeslices executed by CPU.",
+                &labels,
+                slices,
+            );
         }
     }
     Ok(())

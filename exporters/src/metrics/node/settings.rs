@@ -36,7 +36,11 @@ pub struct Flag {
 
 impl Flag {
     /// A flag that takes a text.
-    pub(super) const fn text(name: &'static str, default: &'static str, help: &'static str) -> Self {
+    pub(super) const fn text(
+        name: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
         Self {
             name,
             default,
@@ -126,12 +130,9 @@ impl Settings {
         if text.is_empty() {
             return Ok(None);
         }
-        Regex::new(text).map(Some).map_err(|e| {
-            format!(
-                "--{} {text:?} is not a regular expression: {e}",
-                flag.name
-            )
-        })
+        Regex::new(text)
+            .map(Some)
+            .map_err(|e| format!("--{} {text:?} is not a regular expression: {e}", flag.name))
     }
 }
 

@@ -24,7 +24,12 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
                     continue;
                 };
                 if protocol == "sockets" {
-                    out.gauge("node_sockstat_sockets_used", "Number of IPv4 sockets in use.", &[], v);
+                    out.gauge(
+                        "node_sockstat_sockets_used",
+                        "Number of IPv4 sockets in use.",
+                        &[],
+                        v,
+                    );
                     continue;
                 }
                 emit(protocol, name, v, out);

@@ -11,7 +11,11 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let text = read::text(&r.proc("softirqs"))?;
     let mut rows = read::rows(&text);
     let header = rows.next().unwrap_or_default();
-    let family = out.family("node_softirqs_functions_total", "Softirq counts per CPU.", Kind::Counter);
+    let family = out.family(
+        "node_softirqs_functions_total",
+        "Softirq counts per CPU.",
+        Kind::Counter,
+    );
     for row in rows {
         let Some((name, counts)) = row.split_first() else {
             continue;

@@ -9,13 +9,48 @@ pub(super) const ENTRY: Entry = Entry::plain("softnet", collect);
 
 /// Column, metric, help, kind. Older kernels have fewer columns.
 const COLUMNS: &[(usize, &str, &str, Kind)] = &[
-    (0, "node_softnet_processed_total", "Number of processed packets", Kind::Counter),
-    (1, "node_softnet_dropped_total", "Number of dropped packets", Kind::Counter),
-    (2, "node_softnet_times_squeezed_total", "Number of times processing packets ran out of quota", Kind::Counter),
-    (8, "node_softnet_cpu_collision_total", "Number of collision occur while obtaining device lock while transmitting", Kind::Counter),
-    (9, "node_softnet_received_rps_total", "Number of times cpu woken up received_rps", Kind::Counter),
-    (10, "node_softnet_flow_limit_count_total", "Number of times flow limit has been reached", Kind::Counter),
-    (11, "node_softnet_backlog_len", "Softnet backlog status", Kind::Gauge),
+    (
+        0,
+        "node_softnet_processed_total",
+        "Number of processed packets",
+        Kind::Counter,
+    ),
+    (
+        1,
+        "node_softnet_dropped_total",
+        "Number of dropped packets",
+        Kind::Counter,
+    ),
+    (
+        2,
+        "node_softnet_times_squeezed_total",
+        "Number of times processing packets ran out of quota",
+        Kind::Counter,
+    ),
+    (
+        8,
+        "node_softnet_cpu_collision_total",
+        "Number of collision occur while obtaining device lock while transmitting",
+        Kind::Counter,
+    ),
+    (
+        9,
+        "node_softnet_received_rps_total",
+        "Number of times cpu woken up received_rps",
+        Kind::Counter,
+    ),
+    (
+        10,
+        "node_softnet_flow_limit_count_total",
+        "Number of times flow limit has been reached",
+        Kind::Counter,
+    ),
+    (
+        11,
+        "node_softnet_backlog_len",
+        "Softnet backlog status",
+        Kind::Gauge,
+    ),
 ];
 /// Column with the processor's number.
 const CPU: usize = 12;

@@ -16,17 +16,56 @@ pub(super) const ENTRY: Entry = Entry::with("stat", &[SOFTIRQ], build);
 
 /// First word of the line, metric, help, kind.
 const LINES: &[(&str, &str, &str, Kind)] = &[
-    ("intr", "node_intr_total", "Total number of interrupts serviced.", Kind::Counter),
-    ("ctxt", "node_context_switches_total", "Total number of context switches.", Kind::Counter),
-    ("processes", "node_forks_total", "Total number of forks.", Kind::Counter),
-    ("btime", "node_boot_time_seconds", "Node boot time, in unixtime.", Kind::Gauge),
-    ("procs_running", "node_procs_running", "Number of processes in runnable state.", Kind::Gauge),
-    ("procs_blocked", "node_procs_blocked", "Number of processes blocked waiting for I/O to complete.", Kind::Gauge),
+    (
+        "intr",
+        "node_intr_total",
+        "Total number of interrupts serviced.",
+        Kind::Counter,
+    ),
+    (
+        "ctxt",
+        "node_context_switches_total",
+        "Total number of context switches.",
+        Kind::Counter,
+    ),
+    (
+        "processes",
+        "node_forks_total",
+        "Total number of forks.",
+        Kind::Counter,
+    ),
+    (
+        "btime",
+        "node_boot_time_seconds",
+        "Node boot time, in unixtime.",
+        Kind::Gauge,
+    ),
+    (
+        "procs_running",
+        "node_procs_running",
+        "Number of processes in runnable state.",
+        Kind::Gauge,
+    ),
+    (
+        "procs_blocked",
+        "node_procs_blocked",
+        "Number of processes blocked waiting for I/O to complete.",
+        Kind::Gauge,
+    ),
 ];
 
 /// Kinds of soft interrupts in the order of the line, after the sum.
 const VECTORS: [&str; 10] = [
-    "hi", "timer", "net_tx", "net_rx", "block", "block_iopoll", "tasklet", "sched", "hrtimer", "rcu",
+    "hi",
+    "timer",
+    "net_tx",
+    "net_rx",
+    "block",
+    "block_iopoll",
+    "tasklet",
+    "sched",
+    "hrtimer",
+    "rcu",
 ];
 
 fn build(s: &Settings) -> Result<Run, String> {
@@ -45,7 +84,11 @@ fn collect(r: &Roots, softirq: bool, out: &mut Sink) -> Outcome {
                 out.add(family, &[], v);
             }
         } else if first == "softirq" && softirq {
-            let family = out.family("node_softirqs_total", "Number of softirq calls.", Kind::Counter);
+            let family = out.family(
+                "node_softirqs_total",
+                "Number of softirq calls.",
+                Kind::Counter,
+            );
             for (vector, n) in VECTORS.iter().zip(words.skip(1)) {
                 if let Some(v) = read::parse(n) {
                     out.add(family, &[("vector", vector)], v);

@@ -30,7 +30,9 @@ impl Parameter {
         let (name, fields) = given.split_once(':').unwrap_or((given, ""));
         let sound = |n: &str| !n.is_empty() && !n.contains("..") && !n.starts_with(['.', '/']);
         if !sound(name) {
-            return Err(format!("--collector.sysctl.include {given:?} names no parameter"));
+            return Err(format!(
+                "--collector.sysctl.include {given:?} names no parameter"
+            ));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -46,7 +48,10 @@ impl Parameter {
     /// `node_sysctl_fs_file_nr`
     fn metric(&self) -> String {
         let clean = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        format!("node_sysctl_{}", self.name.chars().map(clean).collect::<String>())
+        format!(
+            "node_sysctl_{}",
+            self.name.chars().map(clean).collect::<String>()
+        )
     }
 
     fn collect(&self, r: &Roots, out: &mut Sink) -> Outcome {

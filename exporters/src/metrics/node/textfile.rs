@@ -49,13 +49,19 @@ fn collect(patterns: &[PathBuf], out: &mut Sink) -> Outcome {
     }
     for (path, seconds) in &times {
         out.gauge(
-            "node_textfile_mtime_seconds", "Unixtime mtime of textfiles successfully read.",
+            "node_textfile_mtime_seconds",
+            "Unixtime mtime of textfiles successfully read.",
             &[("file", &path.to_string_lossy())],
             *seconds,
         );
     }
     let failed = f64::from(u8::from(problem.is_some()));
-    out.gauge("node_textfile_scrape_error", "1 if there was an error opening or reading a file, 0 otherwise", &[], failed);
+    out.gauge(
+        "node_textfile_scrape_error",
+        "1 if there was an error opening or reading a file, 0 otherwise",
+        &[],
+        failed,
+    );
     for (name, f) in families {
         let files: Vec<_> = f.files.iter().map(|p| p.to_string_lossy()).collect();
         let help = f

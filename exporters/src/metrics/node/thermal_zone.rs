@@ -18,7 +18,12 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         // A sensor that is asleep cannot be read.
         if let Some(t) = read::number_if(&folder.join("temp")) {
             let labels = [("zone", zone.as_str()), ("type", &kind)];
-            out.gauge("node_thermal_zone_temp", "Zone temperature in Celsius", &labels, t / MILLI);
+            out.gauge(
+                "node_thermal_zone_temp",
+                "Zone temperature in Celsius",
+                &labels,
+                t / MILLI,
+            );
         }
     }
     for (name, device) in read::numbered(&folder, "cooling_device")? {
@@ -26,10 +31,20 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         let kind = read::word_or_empty(&folder.join("type"));
         let labels = [("name", device.as_str()), ("type", &kind)];
         if let Some(v) = read::number_if(&folder.join("cur_state")) {
-            out.gauge("node_cooling_device_cur_state", "Current throttle state of the cooling device", &labels, v);
+            out.gauge(
+                "node_cooling_device_cur_state",
+                "Current throttle state of the cooling device",
+                &labels,
+                v,
+            );
         }
         if let Some(v) = read::number_if(&folder.join("max_state")) {
-            out.gauge("node_cooling_device_max_state", "Maximum throttle state of the cooling device", &labels, v);
+            out.gauge(
+                "node_cooling_device_max_state",
+                "Maximum throttle state of the cooling device",
+                &labels,
+                v,
+            );
         }
     }
     Ok(())

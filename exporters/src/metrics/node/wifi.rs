@@ -97,13 +97,19 @@ fn collect(folder: &Path, out: &mut Sink) -> Outcome {
     let interfaces: Vec<Interface> = json(&folder.join("interfaces.json"))?;
     for i in interfaces.iter().filter(|i| !i.name.is_empty()) {
         let device = ("device", i.name.as_str());
-        out.gauge("node_wifi_interface_frequency_hertz", "The current frequency a WiFi interface is operating at, in hertz.", &[device], i.frequency * MEGA);
+        out.gauge(
+            "node_wifi_interface_frequency_hertz",
+            "The current frequency a WiFi interface is operating at, in hertz.",
+            &[device],
+            i.frequency * MEGA,
+        );
         let folder = folder.join(&i.name);
         let bss: Bss = json(&folder.join("bss.json"))?;
         if !bss.bssid.is_empty() {
             let mode = MODES.get(i.kind).copied().unwrap_or("unspecified");
             out.gauge(
-                "node_wifi_station_info", "Labeled WiFi interface station information as provided by the operating system.",
+                "node_wifi_station_info",
+                "Labeled WiFi interface station information as provided by the operating system.",
                 &[
                     device,
                     ("bssid", &address(&bss.bssid)),
@@ -124,18 +130,78 @@ fn collect(folder: &Path, out: &mut Sink) -> Outcome {
 fn station(s: &Station, device: &str, out: &mut Sink) {
     let address = address(&s.hardwareaddr);
     let labels = [("device", device), ("mac_address", &address)];
-    out.counter("node_wifi_station_connected_seconds_total", "The total number of seconds a station has been connected to an access point.", &labels, s.connected / NANO);
-    out.gauge("node_wifi_station_inactive_seconds", "The number of seconds since any wireless activity has occurred on a station.", &labels, s.inactive / NANO);
-    out.counter("node_wifi_station_receive_bytes_total", "The total number of bytes received by a WiFi station.", &labels, s.receivedbytes);
-    out.counter("node_wifi_station_transmit_bytes_total", "The total number of bytes transmitted by a WiFi station.", &labels, s.transmittedbytes);
-    out.counter("node_wifi_station_received_packets_total", "The total number of packets received by a station.", &labels, s.receivedpackets);
-    out.counter("node_wifi_station_transmitted_packets_total", "The total number of packets transmitted by a station.", &labels, s.transmittedpackets);
-    out.gauge("node_wifi_station_receive_bits_per_second", "The current WiFi receive bitrate of a station, in bits per second.", &labels, s.receivebitrate);
-    out.gauge("node_wifi_station_transmit_bits_per_second", "The current WiFi transmit bitrate of a station, in bits per second.", &labels, s.transmitbitrate);
-    out.gauge("node_wifi_station_signal_dbm", "The current WiFi signal strength, in decibel-milliwatts (dBm).", &labels, s.signal);
-    out.counter("node_wifi_station_transmit_retries_total", "The total number of times a station has had to retry while sending a packet.", &labels, s.transmitretries);
-    out.counter("node_wifi_station_transmit_failed_total", "The total number of times a station has failed to send a packet.", &labels, s.transmitfailed);
-    out.counter("node_wifi_station_beacon_loss_total", "The total number of times a station has detected a beacon loss.", &labels, s.beaconloss);
+    out.counter(
+        "node_wifi_station_connected_seconds_total",
+        "The total number of seconds a station has been connected to an access point.",
+        &labels,
+        s.connected / NANO,
+    );
+    out.gauge(
+        "node_wifi_station_inactive_seconds",
+        "The number of seconds since any wireless activity has occurred on a station.",
+        &labels,
+        s.inactive / NANO,
+    );
+    out.counter(
+        "node_wifi_station_receive_bytes_total",
+        "The total number of bytes received by a WiFi station.",
+        &labels,
+        s.receivedbytes,
+    );
+    out.counter(
+        "node_wifi_station_transmit_bytes_total",
+        "The total number of bytes transmitted by a WiFi station.",
+        &labels,
+        s.transmittedbytes,
+    );
+    out.counter(
+        "node_wifi_station_received_packets_total",
+        "The total number of packets received by a station.",
+        &labels,
+        s.receivedpackets,
+    );
+    out.counter(
+        "node_wifi_station_transmitted_packets_total",
+        "The total number of packets transmitted by a station.",
+        &labels,
+        s.transmittedpackets,
+    );
+    out.gauge(
+        "node_wifi_station_receive_bits_per_second",
+        "The current WiFi receive bitrate of a station, in bits per second.",
+        &labels,
+        s.receivebitrate,
+    );
+    out.gauge(
+        "node_wifi_station_transmit_bits_per_second",
+        "The current WiFi transmit bitrate of a station, in bits per second.",
+        &labels,
+        s.transmitbitrate,
+    );
+    out.gauge(
+        "node_wifi_station_signal_dbm",
+        "The current WiFi signal strength, in decibel-milliwatts (dBm).",
+        &labels,
+        s.signal,
+    );
+    out.counter(
+        "node_wifi_station_transmit_retries_total",
+        "The total number of times a station has had to retry while sending a packet.",
+        &labels,
+        s.transmitretries,
+    );
+    out.counter(
+        "node_wifi_station_transmit_failed_total",
+        "The total number of times a station has failed to send a packet.",
+        &labels,
+        s.transmitfailed,
+    );
+    out.counter(
+        "node_wifi_station_beacon_loss_total",
+        "The total number of times a station has detected a beacon loss.",
+        &labels,
+        s.beaconloss,
+    );
 }
 
 /// A hardware address in base64 as hexadecimal pairs.

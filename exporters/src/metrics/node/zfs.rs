@@ -26,7 +26,13 @@ const FILES: &[(&str, &str)] = &[
 
 /// States a pool may be in.
 const STATES: [&str; 7] = [
-    "online", "degraded", "faulted", "offline", "removed", "unavail", "suspended",
+    "online",
+    "degraded",
+    "faulted",
+    "offline",
+    "removed",
+    "unavail",
+    "suspended",
 ];
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
@@ -74,7 +80,10 @@ fn io(folder: &Path, pool: &str, out: &mut Sink) -> Outcome {
         t => t?,
     };
     let mut rows = read::rows(&text).skip(1);
-    let (names, values) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+    let (names, values) = (
+        rows.next().unwrap_or_default(),
+        rows.next().unwrap_or_default(),
+    );
     for (name, value) in names.iter().zip(values) {
         if let Some(v) = read::parse(value) {
             let family = out.family(
@@ -120,7 +129,12 @@ fn state(folder: &Path, pool: &str, out: &mut Sink) -> Outcome {
     };
     for s in STATES {
         let is = f64::from(u8::from(s == now));
-        out.gauge("node_zfs_zpool_state", "kstat.zfs.misc.state", &[("state", s), ("zpool", pool)], is);
+        out.gauge(
+            "node_zfs_zpool_state",
+            "kstat.zfs.misc.state",
+            &[("state", s), ("zpool", pool)],
+            is,
+        );
     }
     Ok(())
 }
