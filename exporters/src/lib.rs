@@ -6,9 +6,9 @@
 //!
 //! Invariants
 //! - X1  A source that is missing, broken, slow or hostile costs the collector that reads it its
-//!       samples and bounded time and memory; the others and the process go on.
+//!   samples and bounded time and memory; the others and the process go on.
 //! - X2  Names, labels, help texts and values are those of the exporters that dashboards were
-//!       written for.
+//!   written for.
 
 pub mod emit;
 pub mod metrics;

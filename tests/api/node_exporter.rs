@@ -141,6 +141,7 @@ fn a_scrape_may_ask_for_some_collectors() {
     assert_eq!(
         families("collect[]=loadavg"),
         [
+            "node_exporter_build_info",
             "node_load1",
             "node_load15",
             "node_load5",

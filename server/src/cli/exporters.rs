@@ -46,14 +46,15 @@ pub(super) fn shared(listen: &'static str) -> Vec<Flag> {
     ]
 }
 
-/// Runs what `build` makes of the command line. Whatever keeps it from starting ends it with 1, as
+/// Runs what `build` makes of the command line, with the log at `level` in `format`. Whatever keeps it from starting ends it with 1, as
 /// with the originals.
 pub(super) fn run(
     v: &Values<'_>,
+    (level, format): (&str, &str),
     web: WebOptions,
     build: impl FnOnce() -> Result<Arc<dyn Exporter>, String>,
 ) -> u8 {
-    if let Err(e) = personality::start_log(&v.text("log.level"), &v.text("log.format")) {
+    if let Err(e) = personality::start_log(level, format) {
         complain(&format!("{e}\n"));
         return Exit::Runtime.code();
     }

@@ -22,6 +22,7 @@ mod node_exporter;
 mod personality;
 mod prometheus;
 mod query;
+mod redis_exporter;
 mod test_rules;
 mod up;
 
@@ -62,6 +63,7 @@ fn command() -> Command {
         .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
         .subcommand(node_exporter::command())
+        .subcommand(redis_exporter::command())
         .subcommand(up::command())
         .subcommand(
             Command::new("check")
@@ -115,6 +117,9 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some("node_exporter" | "node-exporter" | "prometheus-node-exporter") => {
             args.insert(1, "node-exporter".into());
         }
+        Some("redis_exporter" | "redis-exporter" | "prometheus-redis-exporter") => {
+            args.insert(1, "redis-exporter".into());
+        }
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -144,6 +149,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("alertmanager", m)) => alertmanager::run(m),
         Some(("loki", m)) => loki::run(m),
         Some(("node-exporter", m)) => node_exporter::run(m),
+        Some(("redis-exporter", m)) => redis_exporter::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),

@@ -119,7 +119,8 @@ fn web(v: &Values<'_>) -> WebOptions {
 /// Runs the exporter.
 pub(super) fn run(m: &ArgMatches) -> u8 {
     let v = Values::new(m, &FLAGS);
-    run_exporter(&v, web(&v), || {
+    let log = (v.text("log.level"), v.text("log.format"));
+    run_exporter(&v, (&log.0, &log.1), web(&v), || {
         let exporter: Arc<dyn Exporter> = Arc::new(NodeExporter::new(node(&v)?));
         Ok(exporter)
     })

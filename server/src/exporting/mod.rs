@@ -6,12 +6,13 @@
 //!
 //! Invariants
 //! - EXP1  A scrape that finds nothing is still an answer: problems are told in metrics and in the
-//!         log, never by a broken page.
+//!   log, never by a broken page.
 //! - EXP2  Scrapes run beside the sockets, on threads that may block; only so many at a time.
 //!
-//! Read next: `node.rs`.
+//! Read next: `node.rs`, `redis.rs`.
 
 mod node;
+mod redis;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,6 +32,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
 pub(crate) use node::NodeExporter;
+pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};
 
@@ -38,6 +40,9 @@ use crate::http::{Coding, Params, finish, plain};
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Status codes of a scrape that are counted.
 const CODES: [u16; 3] = [200, 500, 503];
+
+/// Our version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What became of a scrape: the families, or the status and text of a refusal.
 pub(crate) type Scraped = Result<Sink, (StatusCode, String)>;
@@ -55,8 +60,10 @@ pub(crate) trait Exporter: Send + Sync + 'static {
     /// One scrape of the usual path.
     fn scrape(self: Arc<Self>, params: Params) -> Scraping;
 
-    /// Adds what the exporter says about itself, beside its build.
-    fn about(&self, _out: &mut Sink) {}
+    /// Routes beside the usual ones.
+    fn routes(self: Arc<Self>) -> Router {
+        Router::new()
+    }
 }
 
 /// What the command line says about an exporter's pages.
@@ -87,6 +94,7 @@ pub(crate) fn router(exporter: Arc<dyn Exporter>, options: WebOptions) -> Router
         n => n.min(Semaphore::MAX_PERMITS),
     };
     let path = options.telemetry_path.clone();
+    let more = exporter.clone().routes();
     let served = Arc::new(Served {
         exporter,
         options,
@@ -99,7 +107,7 @@ pub(crate) fn router(exporter: Arc<dyn Exporter>, options: WebOptions) -> Router
     if path != "/" {
         routes = routes.route("/", get(first_page));
     }
-    routes.with_state(served)
+    routes.with_state(served).merge(more)
 }
 
 async fn first_page(State(s): State<Arc<Served>>) -> Response {
@@ -146,6 +154,26 @@ async fn metrics(State(s): State<Arc<Served>>, headers: HeaderMap, request: Requ
     answer
 }
 
+/// The build of the exporter `name`, in the family's words.
+fn build_info(name: &str, out: &mut Sink) {
+    out.gauge(
+        format!("{name}_build_info"),
+        format!(
+            "A metric with a constant '1' value labeled by version, revision, branch, goversion from which {name} was built, and the goos and goarch for the build."
+        ),
+        &[
+            ("branch", ""),
+            ("goarch", std::env::consts::ARCH),
+            ("goos", std::env::consts::OS),
+            ("goversion", ""),
+            ("revision", ""),
+            ("tags", ""),
+            ("version", VERSION),
+        ],
+        1.0,
+    );
+}
+
 /// The text of a scrape, compressed as the scraper likes it.
 fn text(sink: &Sink, headers: &HeaderMap) -> Response {
     let text = sink.text();
@@ -163,24 +191,6 @@ impl Served {
 
     /// Numbers of the exporter itself.
     fn own(&self, out: &mut Sink) {
-        let name = self.exporter.name();
-        out.gauge(
-            format!("{name}_build_info"),
-            format!(
-                "A metric with a constant '1' value labeled by version, revision, branch, goversion from which {name} was built, and the goos and goarch for the build."
-            ),
-            &[
-                ("branch", ""),
-                ("goarch", std::env::consts::ARCH),
-                ("goos", std::env::consts::OS),
-                ("goversion", ""),
-                ("revision", ""),
-                ("tags", ""),
-                ("version", env!("CARGO_PKG_VERSION")),
-            ],
-            1.0,
-        );
-        self.exporter.about(out);
         for (name, help, kind, v) in process::numbers(self.started_seconds) {
             let family = out.family(name, help, kind);
             out.add(family, &[], v);

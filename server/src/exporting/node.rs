@@ -73,6 +73,7 @@ impl Exporter for NodeExporter {
                 let mut sink = Sink::new();
                 let problems = self.node.scrape(&selection, &mut sink);
                 self.tell(problems);
+                super::build_info("node_exporter", &mut sink);
                 sink
             });
             scraped

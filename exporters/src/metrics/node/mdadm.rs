@@ -140,10 +140,8 @@ fn detail(d: &mut Device<'_>, line: &str) {
             let (all, up) = w.strip_prefix('[')?.strip_suffix(']')?.split_once('/')?;
             Some((read::parse(all)?, read::parse(up)?))
         });
-        if let Some((all, up)) = ratio {
-            if d.state != "inactive" {
-                (d.required, d.active) = (all, up);
-            }
+        if let Some((all, up)) = ratio.filter(|_| d.state != "inactive") {
+            (d.required, d.active) = (all, up);
         }
         return;
     }

@@ -8,7 +8,7 @@
 //!
 //! Invariants
 //! - N1  A collector that gives up leaves what it has found so far, its mark in
-//!       `node_scrape_collector_success`, and everybody else alone.
+//!   `node_scrape_collector_success`, and everybody else alone.
 //! - N2  Links are followed by name only; no collector walks a tree recursively.
 //!
 //! Read next: `read.rs` (files), `settings.rs` (flags), any collector.

@@ -178,13 +178,14 @@ impl Filter {
     /// # Errors
     /// When both are given or one is no regular expression.
     pub(super) fn new(s: &Settings, include: &Flag, exclude: &Flag) -> Result<Self, String> {
-        if s.is_given(include.name) && s.is_given(exclude.name) {
-            if !s.text(include).is_empty() && !s.text(exclude).is_empty() {
-                return Err(format!(
-                    "--{} and --{} are mutually exclusive",
-                    exclude.name, include.name
-                ));
-            }
+        let both = [include, exclude]
+            .iter()
+            .all(|f| s.is_given(f.name) && !s.text(f).is_empty());
+        if both {
+            return Err(format!(
+                "--{} and --{} are mutually exclusive",
+                exclude.name, include.name
+            ));
         }
         let include = s.pattern(include)?;
         let exclude = match include {
