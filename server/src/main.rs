@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod config;
 mod discovery;
+mod exporting;
 mod http;
 mod ingest;
 mod lifecycle;

@@ -16,6 +16,7 @@ mod loki_tenants;
 mod loki_upkeep;
 mod loki_write;
 mod metadata;
+mod node_exporter;
 mod openuser;
 mod otlp;
 mod pair;

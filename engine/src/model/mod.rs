@@ -10,6 +10,7 @@
 mod batch;
 mod column;
 mod exemplar;
+pub mod float;
 mod histogram;
 mod histogram_check;
 mod labels;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use query::regex::GoRegex;
@@ -19,7 +19,7 @@ use super::encode::to_vec;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Phase};
 use crate::config::limits;
-use crate::http::{ChunkSource, Coding, Params, body_of, empty, plain};
+use crate::http::{ChunkSource, Coding, Params, empty, finish, plain};
 
 /// A request as handlers see it.
 pub(crate) struct Call {
@@ -187,9 +187,6 @@ where
     )
 }
 
-/// Answers below this size are not worth compressing.
-const COMPRESS_FROM_BYTES: usize = 1024;
-
 fn respond(reply: Reply, coding: Coding) -> Response {
     let (source, size): (Box<dyn ChunkSource>, _) = match reply {
         Reply::Nothing => return empty(StatusCode::NO_CONTENT),
@@ -239,35 +236,6 @@ impl ChunkSource for Begun {
         out.append(&mut self.first);
         true
     }
-}
-
-/// An answer of known type, compressed when it is worth it.
-pub(crate) fn finish(
-    mut source: Box<dyn ChunkSource>,
-    size: usize,
-    content_type: &'static str,
-    coding: Coding,
-) -> Response {
-    let coding = if size < COMPRESS_FROM_BYTES {
-        Coding::Identity
-    } else {
-        coding
-    };
-    let body = if size < usize::MAX && coding == Coding::Identity {
-        let mut whole = Vec::new();
-        while source.next(&mut whole, size) {}
-        Body::from(whole)
-    } else {
-        body_of(source, coding)
-    };
-    let mut r = Response::new(body);
-    let headers = r.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Some(word) = coding.header() {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(word));
-    }
-    r
 }
 
 /// What is decided once for all routes.

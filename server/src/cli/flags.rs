@@ -37,6 +37,16 @@ pub(super) struct Flag {
     pub(super) help: &'static str,
     /// False when it is accepted without effect.
     pub(super) works: bool,
+    /// The variable that gives it, when it is not the one of our own.
+    pub(super) variable: Option<&'static str>,
+}
+
+impl Flag {
+    /// The same, given by a variable of the original.
+    pub(super) const fn from(mut self, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self
+    }
 }
 
 /// A flag that does what it says.
@@ -52,6 +62,7 @@ pub(super) const fn flag(
         kind,
         help,
         works: true,
+        variable: None,
     }
 }
 
@@ -63,6 +74,7 @@ pub(super) const fn ignored(name: &'static str, default: &'static str, kind: Kin
         kind,
         help: "Accepted without effect",
         works: false,
+        variable: None,
     }
 }
 
@@ -81,7 +93,8 @@ pub(super) fn normalise(args: Vec<OsString>) -> Vec<OsString> {
 /// Adds the table's flags to a command.
 pub(super) fn add(command: Command, table: &'static [Flag]) -> Command {
     table.iter().fold(command, |c, f| {
-        let variable = format!("SEXTANT_{}", f.name.to_uppercase().replace(['.', '-'], "_"));
+        let own = || format!("SEXTANT_{}", f.name.to_uppercase().replace(['.', '-'], "_"));
+        let variable = f.variable.map_or_else(own, str::to_owned);
         let arg = Arg::new(f.name)
             .long(f.name)
             .help(f.help)

@@ -58,9 +58,12 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// Loki writes long flags with one dash.
+/// Loki and the Redis exporter write long flags with one dash.
 pub(super) fn dashes(args: Vec<OsString>) -> Vec<OsString> {
-    if args.get(1).is_none_or(|a| a != "loki") {
+    if args
+        .get(1)
+        .is_none_or(|a| a != "loki" && a != "redis-exporter")
+    {
         return args;
     }
     let each = args.into_iter().map(|a| match a.to_str() {

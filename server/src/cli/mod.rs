@@ -13,13 +13,16 @@ mod backtest;
 mod check;
 mod check_rules;
 mod data;
+mod exporters;
 mod flags;
 mod lint;
 mod logs;
 mod loki;
+mod node_exporter;
 mod personality;
 mod prometheus;
 mod query;
+mod redis_exporter;
 mod test_rules;
 mod up;
 
@@ -59,6 +62,8 @@ fn command() -> Command {
         .subcommand(logs::command("logs"))
         .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
+        .subcommand(node_exporter::command())
+        .subcommand(redis_exporter::command())
         .subcommand(up::command())
         .subcommand(
             Command::new("check")
@@ -109,6 +114,12 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             let verb = verb.to_owned();
             args.insert(1, verb.into());
         }
+        Some("node_exporter" | "node-exporter" | "prometheus-node-exporter") => {
+            args.insert(1, "node-exporter".into());
+        }
+        Some("redis_exporter" | "redis-exporter" | "prometheus-redis-exporter") => {
+            args.insert(1, "redis-exporter".into());
+        }
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -144,6 +155,8 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("prometheus", m)) => prometheus::run(m),
         Some(("alertmanager", m)) => alertmanager::run(m),
         Some(("loki", m)) => loki::run(m),
+        Some(("node-exporter", m)) => node_exporter::run(m),
+        Some(("redis-exporter", m)) => redis_exporter::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),

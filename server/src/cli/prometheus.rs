@@ -492,6 +492,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
         loki: crate::config::loki::LokiConfig::default(),
         familiar: Vec::new(),
         alertmanager: None,
+        exporters: Vec::new(),
         announce: None,
         listen,
     })

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command};
 
 use super::flags::{self, Values};
-use super::{alertmanager, complain, loki, personality, prometheus};
+use super::{alertmanager, complain, loki, node_exporter, personality, prometheus};
 use crate::config::loki::load as load_loki;
 use crate::lifecycle::{self, ConfigSource, Exit, Familiar};
 
-/// Configuration of a server that nobody has configured: it watches itself.
+/// Where this host is shown: the port of the family, for nobody else.
+const NODE: &str = "127.0.0.1:9100";
+
+/// Configuration of a server that nobody has configured: it watches itself and its host.
 fn built_in(listen: &str) -> String {
     format!(
         "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
-         scrape_configs:\n- job_name: sextant\n  static_configs:\n  - targets: ['{listen}']\n"
+         scrape_configs:\n- job_name: sextant\n  static_configs:\n  - targets: ['{listen}']\n\
+         - job_name: node-exporter\n  static_configs:\n  - targets: ['{NODE}']\n"
     )
 }
 
@@ -24,6 +28,7 @@ const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
     log push, queries   {loki}/loki/api/v1/push\n  \
     alerts, silences    {url}/api/v2/alerts\n  \
     own metrics         {url}/metrics\n  \
+    this host           http://127.0.0.1:9100/metrics\n  \
     health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
 
 /// The verb.
@@ -84,6 +89,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             }];
             let alerting = m.get_one::<String>("DIR");
             let alerting = alerting.and_then(|d| alertmanager::find(Path::new(d)));
+            plan.exporters = vec![node_exporter::beside(NODE)?];
             plan.alertmanager = Some(alertmanager::beside(alerting, &plan)?);
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)

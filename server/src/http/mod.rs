@@ -28,7 +28,7 @@ pub(crate) use compress::Coding;
 pub(crate) use guard::Guard;
 pub(crate) use listener::{Listener, ListenerOptions};
 pub(crate) use params::Params;
-pub(crate) use stream::{ChunkSource, body_of};
+pub(crate) use stream::{ChunkSource, body_of, finish};
 
 use axum::body::Body;
 use axum::response::Response;

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
+use axum::response::Response;
 use hyper::body::Frame;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 
 use super::Coding;
 use super::compress::Compressor;
@@ -70,4 +72,36 @@ impl hyper::body::Body for Chunks {
     fn is_end_stream(&self) -> bool {
         self.source.is_none()
     }
+}
+
+/// Answers below this size are not worth compressing.
+const COMPRESS_FROM_BYTES: usize = 1024;
+
+/// An answer of known type, compressed when it is worth it.
+pub(crate) fn finish(
+    mut source: Box<dyn ChunkSource>,
+    size: usize,
+    content_type: &'static str,
+    coding: Coding,
+) -> Response {
+    let coding = if size < COMPRESS_FROM_BYTES {
+        Coding::Identity
+    } else {
+        coding
+    };
+    let body = if size < usize::MAX && coding == Coding::Identity {
+        let mut whole = Vec::new();
+        while source.next(&mut whole, size) {}
+        Body::from(whole)
+    } else {
+        body_of(source, coding)
+    };
+    let mut r = Response::new(body);
+    let headers = r.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(word) = coding.header() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(word));
+    }
+    r
 }

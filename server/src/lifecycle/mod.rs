@@ -12,6 +12,7 @@
 //! Read next: `run.rs`.
 
 mod alerting;
+mod exporters;
 mod plan;
 mod reload;
 mod run;
@@ -20,8 +21,10 @@ mod signals;
 mod store;
 mod tasks;
 
+pub(crate) use exporters::run_exporter;
 pub(crate) use plan::{
-    AlertmanagerPlan, ClusterPlan, ConfigSource, Familiar, Plan, StorageOptions, WalSync,
+    AlertmanagerPlan, ClusterPlan, ConfigSource, ExporterPlan, Familiar, Plan, StorageOptions,
+    WalSync,
 };
 pub(crate) use run::run;
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::ServerOptions;
 use crate::config::limits::SeriesLimits;
 use crate::config::prometheus::{LoadedConfig, load, load_text};
 use crate::config::{ByteSize, ConfigError, PromDuration};
+use crate::exporting::{Exporter, WebOptions};
 use crate::http::ListenerOptions;
 use crate::rules::RuleOptions;
 
@@ -128,6 +130,28 @@ pub(crate) struct ClusterPlan {
     pub(crate) resolve_timeout: Duration,
 }
 
+/// An exporter, and its port.
+#[derive(Clone)]
+pub(crate) struct ExporterPlan {
+    /// What is scraped.
+    pub(crate) exporter: Arc<dyn Exporter>,
+    /// Addresses to listen on.
+    pub(crate) listen: Vec<String>,
+    /// Whether everything goes on when an address is taken.
+    pub(crate) port_is_optional: bool,
+    /// The web configuration file of the port.
+    pub(crate) web_config: Option<PathBuf>,
+    /// Its pages.
+    pub(crate) web: WebOptions,
+}
+
+impl std::fmt::Debug for ExporterPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.exporter.name();
+        write!(f, "{name} on {:?}", self.listen)
+    }
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -156,6 +180,8 @@ pub(crate) struct Plan {
     pub(crate) loki: crate::config::loki::LokiConfig,
     /// Alerting, when it runs.
     pub(crate) alertmanager: Option<AlertmanagerPlan>,
+    /// Exporters that run in this process.
+    pub(crate) exporters: Vec<ExporterPlan>,
     /// What to print once everything is up: `{url}` stands for our address.
     pub(crate) announce: Option<String>,
 }

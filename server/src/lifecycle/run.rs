@@ -11,7 +11,7 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, alerting, store};
+use super::{Exit, Plan, alerting, exporters, store};
 use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
@@ -50,6 +50,7 @@ struct Prepared {
     sockets: Vec<TcpListener>,
     listener: Listener,
     alerting: Option<alerting::Prepared>,
+    exporters: Vec<exporters::Prepared>,
     reloads: mpsc::Receiver<crate::api::ReloadRequest>,
     quit: watch::Receiver<bool>,
     addresses: Vec<SocketAddr>,
@@ -106,6 +107,10 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
     ));
     in_force(&api, config);
     let alerting = alerting::prepare(plan, &api).await?;
+    let mut exporters = Vec::new();
+    for e in &plan.exporters {
+        exporters.push(exporters::prepare(e, &plan.listener, &metrics).await?);
+    }
     let listener = Listener::new(
         router(&api)?,
         Arc::new(guard),
@@ -117,6 +122,7 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         sockets,
         listener,
         alerting,
+        exporters,
         reloads,
         quit,
         addresses,
@@ -156,6 +162,7 @@ async fn serve(plan: Plan) -> Exit {
         sockets,
         listener,
         mut alerting,
+        exporters,
         reloads,
         mut quit,
         addresses,
@@ -169,6 +176,9 @@ async fn serve(plan: Plan) -> Exit {
     }
     if let Some(a) = &mut alerting {
         a.listen(&http);
+    }
+    for e in exporters {
+        e.listen(&http);
     }
     tell_manager(&[sd_notify::NotifyState::Status("reading data")]);
     let storage = plan.storage.clone();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::exposition::{Family, Kind, Sample, Suffix};
+use exporters::emit::{Kind, Suffix};
+
+use super::exposition::{Family, Sample};
 
 macro_rules! named {
     ($(#[$m:meta])* $enum:ident { $($(#[$vm:meta])* $variant:ident $name:literal $help:literal,)* }) => {

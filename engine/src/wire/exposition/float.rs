@@ -1,6 +1,6 @@
 //! Numbers as Go reads and writes them.
 
-use crate::model::NORMAL_NAN_BITS;
+use crate::model::{NORMAL_NAN_BITS, float};
 
 /// Reads a sample value or float timestamp. The error is the text without its context.
 pub(super) fn parse(token: &[u8]) -> Result<f64, String> {
@@ -41,70 +41,16 @@ pub(super) fn parse(token: &[u8]) -> Result<f64, String> {
     Ok(v)
 }
 
-/// Go's `strconv.FormatFloat(v, 'g', -1, 64)`: the fewest digits, with an exponent below 1e-4 and
-/// from 1e6 on.
-fn push_g(out: &mut String, v: f64) {
-    // "-d.ddde-x": the shortest digits that read back as `v`.
-    let e = format!("{v:e}");
-    let (mantissa, exponent) = e.split_once('e').unwrap_or((&e, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(m) => ("-", m),
-        None => ("", mantissa),
-    };
-    out.push_str(sign);
-    if !(-4..6).contains(&exponent) {
-        out.push_str(mantissa);
-        out.push_str(if exponent < 0 { "e-" } else { "e+" });
-        if exponent.abs() < 10 {
-            out.push('0');
-        }
-        out.push_str(&exponent.abs().to_string());
-        return;
-    }
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-    if exponent < 0 {
-        out.push_str("0.");
-        for _ in 1..-exponent {
-            out.push('0');
-        }
-        out.push_str(&digits);
-        return;
-    }
-    let whole = exponent as usize + 1;
-    for (i, c) in digits.chars().enumerate() {
-        if i == whole {
-            out.push('.');
-        }
-        out.push(c);
-    }
-    for _ in digits.len()..whole {
-        out.push('0');
-    }
-}
-
 /// A number as the text formats write it: `NaN`, `+Inf`, `-Inf`, or the fewest digits.
 #[must_use]
 pub fn format_float(v: f64) -> String {
-    if v.is_nan() {
-        return "NaN".into();
-    }
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.into();
-    }
-    let mut out = String::new();
-    push_g(&mut out, v);
-    out
+    float::general(v)
 }
 
 /// A number as OpenMetrics writes it in `le` and `quantile`: never without `.`, `e` or `Inf`.
 #[must_use]
 pub(super) fn format_open_metrics(v: f64) -> String {
-    let mut out = format_float(v);
-    if v.is_finite() && !out.contains(['.', 'e']) {
-        out.push_str(".0");
-    }
-    out
+    float::open_metrics(v)
 }
 
 #[cfg(test)]

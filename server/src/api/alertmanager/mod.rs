@@ -40,12 +40,11 @@ use query::regex::GoRegex;
 use serde::Serialize;
 
 use super::Api;
-use super::call::finish;
 use super::encode::to_vec;
 use crate::alerting::Alertmanager;
 use crate::config::alertmanager::{Matcher, parse_matcher};
 use crate::config::limits;
-use crate::http::{Coding, Params, body, empty};
+use crate::http::{Coding, Params, body, empty, finish};
 
 /// An error on its way out (AMA1).
 #[derive(Debug, Clone, PartialEq, Eq)]

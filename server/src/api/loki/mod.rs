@@ -37,10 +37,10 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
 use super::Api;
-use super::call::{self, Received, finish};
+use super::call::{self, Received};
 use super::encode::to_vec;
 use crate::config::loki::TenantLimits;
-use crate::http::{ChunkSource, Coding, Params, plain};
+use crate::http::{ChunkSource, Coding, Params, finish, plain};
 use crate::ingest::Refused;
 
 /// The tenant of a server without tenants.

@@ -19,9 +19,8 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use super::labels::{metric_name, reading};
 use super::selector;
 use crate::api::Api;
-use crate::api::call::finish;
 use crate::api::error::ApiError;
-use crate::http::{Coding, Params, plain};
+use crate::http::{Coding, Params, finish, plain};
 use crate::telemetry::Counter;
 
 /// A series' newest sample.

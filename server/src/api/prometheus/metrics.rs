@@ -4,22 +4,23 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use exporters::emit::{CONTENT_TYPE, Sink};
+use exporters::metrics::process;
 use hyper::HeaderMap;
 use query::regex::GoRegex;
 use serde_json::{Value, json};
 
-use crate::api::call::{Answer, Call, Reply, finish};
+use crate::api::call::{Answer, Call, Reply};
 use crate::api::error::ApiError;
 use crate::api::{Api, BuildInfo};
-use crate::http::Coding;
-use crate::telemetry::{Family, Kind, Sample, Suffix, process_families, write_text};
+use crate::http::{Coding, finish};
+use crate::telemetry::{Family, Kind, Sample, Suffix, emit};
 
 /// All families, sorted by name.
 fn families(api: &Api) -> Vec<Family> {
     let mut all = api.metrics.families();
-    all.extend(process_families(
-        api.started.as_millisecond() as f64 / 1000.0,
-    ));
+    let own = process::numbers(api.started.as_millisecond() as f64 / 1000.0).into_iter();
+    all.extend(own.map(|(name, help, kind, v)| Family::single(name, help, kind, v)));
     let mut build = Family::single(
         "prometheus_build_info",
         "A metric with a constant '1' value labeled by version, revision, branch and toolchain from which the server was built.",
@@ -62,13 +63,14 @@ fn families(api: &Api) -> Vec<Family> {
 
 /// The text of `/metrics`, also for scraping ourselves.
 pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    let mut text = String::with_capacity(64 * 1024);
-    write_text(&families(&api), &mut text);
+    let mut sink = Sink::new();
+    emit(&families(&api), &mut sink);
+    let text = sink.text();
     let size = text.len();
     finish(
         Box::new(text.into_bytes()),
         size,
-        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+        CONTENT_TYPE,
         Coding::accepted(&headers),
     )
 }
@@ -94,7 +96,7 @@ fn as_json(f: &Family) -> Value {
     };
     let mut metrics: Vec<Value> = Vec::new();
     match f.kind {
-        Kind::Counter | Kind::Gauge => {
+        Kind::Counter | Kind::Gauge | Kind::Untyped => {
             for s in &f.samples {
                 metrics.push(json!({
                     "label": label_pairs(s),

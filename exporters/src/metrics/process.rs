@@ -1,21 +1,26 @@
 //! `process_*`: what the operating system says about this process.
 
-use super::exposition::{Family, Kind};
+use crate::emit::Kind;
 
 /// Clock ticks per second in `/proc/PID/stat`: fixed by the Linux ABI.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The families; those that cannot be read are left out. `start_seconds` is the start time.
-pub(crate) fn process_families(start_seconds: f64) -> Vec<Family> {
+/// One number: name, help, kind, value.
+pub type Number = (&'static str, &'static str, Kind, f64);
+
+/// The numbers; those that cannot be read are left out. `start_seconds` is the start time in Unix
+/// seconds.
+#[must_use]
+pub fn numbers(start_seconds: f64) -> Vec<Number> {
     let read = |f: &str| std::fs::read_to_string(f).unwrap_or_default();
-    let mut out = vec![Family::single(
+    let mut out = vec![(
         "process_start_time_seconds",
         "Start time of the process since unix epoch in seconds.",
         Kind::Gauge,
         start_seconds,
     )];
-    let mut add = |name: &str, help, kind, value: Option<f64>| {
-        out.extend(value.map(|v| Family::single(name, help, kind, v)));
+    let mut add = |name, help, kind, value: Option<f64>| {
+        out.extend(value.map(|v| (name, help, kind, v)));
     };
     let stat = read("/proc/self/stat");
     // The command name may hold blanks; the fields after its closing parenthesis do not.

@@ -1,0 +1,8 @@
+//! Collectors of numbers, one room per watched thing.
+//!
+//! Owns: `node` (this host), `process` (this program), `redis`.
+//! Knows nothing of: who asks, how often, over which protocol.
+
+pub mod node;
+pub mod process;
+pub mod redis;

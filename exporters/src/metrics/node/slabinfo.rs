@@ -1,0 +1,82 @@
+//! The kernel's slabs, from `/proc/slabinfo` (root only).
+
+use super::read::{self, Outcome, Roots};
+use super::settings::{Filter, Flag, Settings};
+use super::{Entry, Run};
+use crate::emit::{Kind, Sink};
+
+const INCLUDE: Flag = Flag::text(
+    "collector.slabinfo.slabs-include",
+    ".*",
+    "Slabs to show, as a regular expression",
+);
+const EXCLUDE: Flag = Flag::text(
+    "collector.slabinfo.slabs-exclude",
+    "",
+    "Slabs to leave out, as a regular expression",
+);
+
+/// The collector.
+pub(super) const ENTRY: Entry = Entry::with("slabinfo", &[INCLUDE, EXCLUDE], build).on_request();
+
+/// Column, metric, help.
+const COLUMNS: &[(usize, &str, &str, Kind)] = &[
+    (
+        1,
+        "node_slabinfo_active_objects",
+        "The number of objects that are currently active (i.e., in use).",
+        Kind::Gauge,
+    ),
+    (
+        2,
+        "node_slabinfo_objects",
+        "The total number of allocated objects (i.e., objects that are both in use and not in use).",
+        Kind::Gauge,
+    ),
+    (
+        3,
+        "node_slabinfo_object_size_bytes",
+        "The size of objects in this slab, in bytes.",
+        Kind::Gauge,
+    ),
+    (
+        4,
+        "node_slabinfo_objects_per_slab",
+        "The number of objects stored in each slab.",
+        Kind::Gauge,
+    ),
+    (
+        5,
+        "node_slabinfo_pages_per_slab",
+        "The number of pages allocated for each slab.",
+        Kind::Gauge,
+    ),
+];
+
+fn build(s: &Settings) -> Result<Run, String> {
+    let (keep, drop) = (
+        s.pattern(&INCLUDE)?,
+        Filter::excluding(s.pattern(&EXCLUDE)?),
+    );
+    Ok(Box::new(move |r, out| {
+        let shown = |slab: &str| keep.as_ref().is_none_or(|k| k.is_match(slab)) && drop.keeps(slab);
+        collect(r, &shown, out)
+    }))
+}
+
+fn collect(r: &Roots, shown: &dyn Fn(&str) -> bool, out: &mut Sink) -> Outcome {
+    let text = read::text(&r.proc("slabinfo"))?;
+    // A line with the version, a line with names.
+    for row in read::rows(&text).skip(2) {
+        let Some(slab) = row.first().filter(|s| shown(s)) else {
+            continue;
+        };
+        for (column, name, help, kind) in COLUMNS {
+            if let Some(v) = read::field(&row, *column) {
+                let family = out.family(*name, *help, *kind);
+                out.add(family, &[("slab", slab)], v);
+            }
+        }
+    }
+    Ok(())
+}
