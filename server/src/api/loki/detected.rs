@@ -47,6 +47,11 @@ fn is_id(v: &str) -> bool {
     v.parse::<f64>().is_ok() || uuid::Uuid::try_parse(v).is_ok()
 }
 
+/// Texts that Go takes for a boolean; `0` and `1` are numbers before that.
+const TRUTHS: [&str; 10] = [
+    "true", "True", "TRUE", "t", "T", "false", "False", "FALSE", "f", "F",
+];
+
 /// What is known of a field.
 #[derive(Debug, Default)]
 struct Field {
@@ -68,9 +73,9 @@ impl Field {
 fn kind_of(v: &str) -> &'static str {
     if v.parse::<i64>().is_ok() {
         "int"
-    } else if v.parse::<f64>().is_ok() {
+    } else if ::query::text::float::parse_float(v).is_some() {
         "float"
-    } else if matches!(v, "true" | "false") {
+    } else if TRUTHS.contains(&v) {
         "boolean"
     } else if go_duration::parse(v).is_some() {
         "duration"
@@ -190,4 +195,32 @@ pub(super) async fn values(ask: Ask) -> Answer {
     Ok(Said::bare(
         &serde_json::json!({"values": values, "limit": limit}),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of;
+
+    #[test]
+    fn kinds_of_values() {
+        for (value, kind) in [
+            ("5", "int"),
+            ("-7", "int"),
+            ("1", "int"),
+            ("1.5", "float"),
+            ("1e3", "float"),
+            ("NaN", "float"),
+            ("true", "boolean"),
+            ("F", "boolean"),
+            ("tRUE", "string"),
+            ("1h30m", "duration"),
+            ("250ms", "duration"),
+            ("5KB", "bytes"),
+            ("10 MiB", "bytes"),
+            ("", "string"),
+            ("1.2.3", "string"),
+        ] {
+            assert_eq!(kind_of(value), kind, "{value:?}");
+        }
+    }
 }

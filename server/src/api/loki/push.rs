@@ -87,6 +87,8 @@ fn inflated<'a>(
         InflateError::CompressedTooLarge { .. } | InflateError::DecompressedTooLarge { .. } => {
             Fault::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string())
         }
+        // Whatever is not known to be something else ends up here: senders look for these words.
+        _ if encoding == Encoding::Snappy => Fault::bad("snappy: corrupt input"),
         e => Fault::bad(e.to_string()),
     })
 }
