@@ -448,7 +448,9 @@ impl Query<'_, '_> {
                     let up = matches!(a.op, VectorOp::Bottomk | VectorOp::Sort);
                     els.sort_by(|a, b| {
                         let o = a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal);
-                        if up { o } else { o.reverse() }
+                        let o = if up { o } else { o.reverse() };
+                        // What is no number is last, whichever way.
+                        a.1.is_nan().cmp(&b.1.is_nan()).then(o)
                     });
                     if a.op.has_param() && els.len() > a.param {
                         let (last, next) = (els[a.param - 1].1, els[a.param].1);
