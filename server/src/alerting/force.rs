@@ -110,7 +110,7 @@ impl InForce {
             );
         }
         let named = document.intervals().map(|i| (i.name.clone(), i.clone()));
-        let shown = crate::config::render_yaml(&document);
+        let shown = document.shown();
         Ok(Self {
             tree: Route::new(route),
             intervals: named.collect(),

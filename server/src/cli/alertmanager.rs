@@ -79,18 +79,8 @@ const FLAGS: &[Flag] = &[
         Kind::List,
         "Address to listen on, may be repeated",
     ),
-    flag(
-        "web.external-url",
-        "",
-        Kind::Text,
-        "URL under which users reach this server",
-    ),
-    flag(
-        "web.route-prefix",
-        "",
-        Kind::Text,
-        "Prefix of all routes; by default the path of --web.external-url",
-    ),
+    flags::WEB_EXTERNAL_URL,
+    flags::WEB_ROUTE_PREFIX,
     flag(
         "web.get-concurrency",
         "0",
@@ -103,12 +93,7 @@ const FLAGS: &[Flag] = &[
         Kind::Duration,
         "How long an answer may take, 0 for any time",
     ),
-    flag(
-        "web.config.file",
-        "",
-        Kind::Text,
-        "File with TLS settings and users",
-    ),
+    flags::WEB_CONFIG_FILE,
     ignored("web.systemd-socket", "false", Kind::Bool),
     flag(
         "cluster.listen-address",
@@ -209,16 +194,11 @@ const FLAGS: &[Flag] = &[
         "File with TLS settings between instances",
     ),
     ignored("enable-feature", "", Kind::List),
-    ignored("auto-gomaxprocs", "true", Kind::Bool),
+    flags::AUTO_GOMAXPROCS,
     ignored("auto-gomemlimit", "false", Kind::Bool),
-    ignored("auto-gomemlimit.ratio", "0.9", Kind::Text),
-    flag(
-        "log.level",
-        "info",
-        Kind::Text,
-        "debug, info, warn or error",
-    ),
-    flag("log.format", "logfmt", Kind::Text, "logfmt or json"),
+    flags::AUTO_GOMEMLIMIT_RATIO,
+    flags::LOG_LEVEL,
+    flags::LOG_FORMAT,
 ];
 
 /// The verb with its flags.

