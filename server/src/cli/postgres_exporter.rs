@@ -5,9 +5,10 @@ use std::sync::{Arc, LazyLock};
 use clap::{ArgMatches, Command};
 use exporters::metrics::postgres::{Options, Source, Statements, collectors};
 
-use super::exporters::{self as shared, run as run_exporter};
+use super::exporters as shared;
 use super::flags::{self, Flag, Kind, Values, flag, ignored};
 use crate::exporting::{Exporter, PostgresExporter, PostgresOptions, WebOptions};
+use crate::lifecycle::ExporterPlan;
 
 /// The address of the family.
 const PORT: &str = ":9187";
@@ -178,14 +179,29 @@ fn exporter(v: &Values<'_>) -> Result<Arc<dyn Exporter>, String> {
     Ok(Arc::new(PostgresExporter::new(options)?))
 }
 
-/// Runs the exporter.
-pub(super) fn run(m: &ArgMatches) -> u8 {
-    let v = Values::new(m, &FLAGS);
-    let web = WebOptions {
+fn web(v: &Values<'_>) -> WebOptions {
+    WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: 0,
         own_metrics: true,
-    };
+    }
+}
+
+/// Runs the exporter.
+pub(super) fn run(m: &ArgMatches) -> u8 {
+    let v = Values::new(m, &FLAGS);
     let log = (v.text("log.level"), v.text("log.format"));
-    run_exporter(&v, (&log.0, &log.1), web, || exporter(&v))
+    shared::run(&v, (&log.0, &log.1), web(&v), || exporter(&v))
+}
+
+/// The exporter as part of everything, if a server that the environment names is reachable.
+pub(super) fn beside(address: &str) -> Result<Option<ExporterPlan>, String> {
+    if !sources()?.iter().any(|s| shared::reachable(&s.address())) {
+        return Ok(None);
+    }
+    let matches = command()
+        .try_get_matches_from(["postgres-exporter"])
+        .map_err(|e| e.to_string())?;
+    let v = Values::new(&matches, &FLAGS);
+    Ok(Some(shared::beside(exporter(&v)?, address, web(&v))))
 }
