@@ -3,14 +3,14 @@
 //! Owns: which statements are sent, what of their answers is shown.
 //! Knows nothing of: HTTP, flags, files of configuration.
 //!
-//! Statements are a table (`queries.rs`). One that a server refuses costs its collector, not the
+//! Statements are a table (`queries`). One that a server refuses costs its collector, not the
 //! scrape; only a connection that cannot be had makes the server down.
 //!
 //! Invariants
 //! - PG1  A scrape ends at its deadline, whatever the server does.
 //! - PG2  A scrape changes nothing: the session is read-only.
 //!
-//! Read next: `queries.rs`, `settings.rs`.
+//! Read next: `queries`, `settings.rs`.
 
 mod dsn;
 mod queries;
@@ -27,7 +27,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::emit::{Kind, Sink};
 pub use dsn::{Proof, Source};
-use queries::{QUERIES, Query};
+use queries::Query;
 pub use statements::Statements;
 
 /// Most rows of an answer that are shown.
@@ -65,7 +65,7 @@ impl Default for Options {
 /// Every collector: its name and whether it runs by default.
 pub fn collectors() -> impl Iterator<Item = (&'static str, bool)> {
     let mut seen = BTreeSet::new();
-    let rows = QUERIES.iter().map(|q| (q.collector, q.by_default));
+    let rows = queries::all().map(|q| (q.collector, q.by_default));
     let all = rows.chain([(STATEMENTS, false)]);
     all.filter(move |(name, _)| seen.insert(*name))
 }
@@ -270,7 +270,7 @@ impl Session {
             if collector == STATEMENTS {
                 result = self.statements(options, out).await;
             }
-            for q in QUERIES.iter().filter(|q| q.collector == collector) {
+            for q in queries::all().filter(|q| q.collector == collector) {
                 if q.suits(self.version) {
                     let one = self.query(q, &options.prefix, out).await;
                     result = result.and(one);
