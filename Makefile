@@ -14,7 +14,7 @@ build:
 
 # Peers that tests compare with. A machine without apt or without rights runs what it can.
 deps:
-	@for p in prometheus prometheus-node-exporter python3-venv syslog-ng-core syslog-ng-mod-http; do \
+	@for p in prometheus prometheus-node-exporter postgresql python3-venv redis-server syslog-ng-core syslog-ng-mod-http; do \
 	  { command -v $$p || dpkg -s $$p; } >/dev/null 2>&1 && continue; \
 	  command -v apt-get >/dev/null || { echo "$$p is missing and there is no apt-get"; continue; }; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \

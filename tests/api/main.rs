@@ -5,6 +5,7 @@ mod support;
 
 mod alerting;
 mod command_line;
+mod database_exporters;
 mod envelope;
 mod federation;
 mod limits;

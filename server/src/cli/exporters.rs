@@ -59,7 +59,7 @@ pub(super) fn run(
         return Exit::Runtime.code();
     }
     for name in v.without_effect() {
-        tracing::debug!(flag = %format!("--{name}"), "flag is accepted without effect");
+        tracing::warn!(flag = %format!("--{name}"), "flag is accepted without effect");
     }
     if !web.telemetry_path.starts_with('/') {
         let path = &web.telemetry_path;
@@ -91,5 +91,29 @@ pub(super) fn listener() -> ListenerOptions {
     ListenerOptions {
         connections_max: CONNECTIONS_MAX,
         read_timeout: READ_TIMEOUT,
+    }
+}
+
+/// How long a server may take to be found reachable at the start.
+const KNOCK: Duration = Duration::from_millis(300);
+
+/// Whether somebody listens at `host:port`, or a socket is at the path.
+pub(super) fn reachable(address: &str) -> bool {
+    use std::net::{TcpStream, ToSocketAddrs as _};
+    if address.starts_with('/') {
+        return std::path::Path::new(address).exists();
+    }
+    let found = address.to_socket_addrs().into_iter().flatten().next();
+    found.is_some_and(|a| TcpStream::connect_timeout(&a, KNOCK).is_ok())
+}
+
+/// An exporter as part of everything, on `address` if that is free.
+pub(super) fn beside(exporter: Arc<dyn Exporter>, address: &str, web: WebOptions) -> ExporterPlan {
+    ExporterPlan {
+        exporter,
+        listen: vec![address.to_owned()],
+        port_is_optional: true,
+        web_config: None,
+        web,
     }
 }

@@ -20,6 +20,7 @@ mod logs;
 mod loki;
 mod node_exporter;
 mod personality;
+mod postgres_exporter;
 mod prometheus;
 mod query;
 mod redis_exporter;
@@ -64,6 +65,7 @@ fn command() -> Command {
         .subcommand(loki::command())
         .subcommand(node_exporter::command())
         .subcommand(redis_exporter::command())
+        .subcommand(postgres_exporter::command())
         .subcommand(up::command())
         .subcommand(
             Command::new("check")
@@ -120,6 +122,9 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some("redis_exporter" | "redis-exporter" | "prometheus-redis-exporter") => {
             args.insert(1, "redis-exporter".into());
         }
+        Some("postgres_exporter" | "postgres-exporter" | "prometheus-postgres-exporter") => {
+            args.insert(1, "postgres-exporter".into());
+        }
         // promtool's verbs are ours, under its own name and as a word before them.
         _ if args.get(1).is_some_and(|a| a == "promtool") => {
             args.remove(1);
@@ -157,6 +162,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("loki", m)) => loki::run(m),
         Some(("node-exporter", m)) => node_exporter::run(m),
         Some(("redis-exporter", m)) => redis_exporter::run(m),
+        Some(("postgres-exporter", m)) => postgres_exporter::run(m),
         Some(("logs" | "logcli", m)) => logs::run(m),
         Some(("up", m)) => up::run(m),
         Some(("amtool", m)) => amtool::run(m),

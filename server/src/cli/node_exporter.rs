@@ -5,13 +5,39 @@ use std::sync::{Arc, LazyLock};
 use clap::{ArgMatches, Command};
 use exporters::metrics::node::{self, FlagKind, Node, Roots, Settings};
 
-use super::exporters::{self as shared, run as run_exporter};
+use super::exporters as shared;
 use super::flags::{self, Flag, Kind, Values, flag, ignored};
 use crate::exporting::{Exporter, NodeExporter, WebOptions};
 use crate::lifecycle::ExporterPlan;
 
 /// The address of the family.
 const PORT: &str = ":9100";
+
+/// Collectors of the original that run on request only and that we do not have.
+const ABSENT: [&str; 9] = [
+    "ethtool",
+    "logind",
+    "network_route",
+    "ntp",
+    "perf",
+    "runit",
+    "supervisord",
+    "swap",
+    "systemd",
+];
+
+/// Flags of these collectors that take a value.
+const ABSENT_FLAGS: [&str; 9] = [
+    "collector.ethtool.device-include",
+    "collector.ethtool.device-exclude",
+    "collector.ethtool.metrics-include",
+    "collector.perf.cpus",
+    "collector.perf.tracepoint",
+    "collector.runit.servicedir",
+    "collector.supervisord.url",
+    "collector.systemd.unit-include",
+    "collector.systemd.unit-exclude",
+];
 
 /// All flags: the pages', the paths', one switch per collector, the collectors' own.
 static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
@@ -56,6 +82,13 @@ static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
             "Run no collector but those that are asked for",
         ),
     ]);
+    // Collectors of the original that we do not have: a command line that asks for one still
+    // starts, with a warning.
+    for name in ABSENT {
+        let name: &'static str = format!("collector.{name}").leak();
+        all.push(ignored(name, "false", Kind::Bool));
+    }
+    all.extend(ABSENT_FLAGS.iter().map(|n| ignored(n, "", Kind::Text)));
     for (name, by_default) in node::collectors() {
         // One small text per collector, made once for the life of the process.
         let name: &'static str = format!("collector.{name}").leak();
@@ -120,7 +153,7 @@ fn web(v: &Values<'_>) -> WebOptions {
 pub(super) fn run(m: &ArgMatches) -> u8 {
     let v = Values::new(m, &FLAGS);
     let log = (v.text("log.level"), v.text("log.format"));
-    run_exporter(&v, (&log.0, &log.1), web(&v), || {
+    shared::run(&v, (&log.0, &log.1), web(&v), || {
         let exporter: Arc<dyn Exporter> = Arc::new(NodeExporter::new(node(&v)?));
         Ok(exporter)
     })
@@ -132,11 +165,6 @@ pub(super) fn beside(address: &str) -> Result<ExporterPlan, String> {
         .try_get_matches_from(["node-exporter"])
         .map_err(|e| e.to_string())?;
     let v = Values::new(&matches, &FLAGS);
-    Ok(ExporterPlan {
-        exporter: Arc::new(NodeExporter::new(node(&v)?)),
-        listen: vec![address.to_owned()],
-        port_is_optional: true,
-        web_config: None,
-        web: web(&v),
-    })
+    let exporter = Arc::new(NodeExporter::new(node(&v)?));
+    Ok(shared::beside(exporter, address, web(&v)))
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
-use exporters::metrics::redis::{Encrypt, Options, Stream};
+use exporters::metrics::redis::{Encrypt, Options, Place, Stream, Target};
 use rustls_pki_types::ServerName;
 
-use super::exporters::run as run_exporter;
+use super::exporters as shared;
 use super::flags::{self, Flag, Kind, Values, flag, ignored};
 use crate::config::prometheus::TlsConfig;
 use crate::exporting::{Exporter, RedisExporter, RedisOptions, WebOptions};
 use crate::http::tls_client::client_config;
+use crate::lifecycle::ExporterPlan;
 
 /// The address of the family.
 const PORT: &str = "0.0.0.0:9121";
@@ -249,22 +250,39 @@ fn exporter(v: &Values<'_>) -> Result<Arc<dyn Exporter>, String> {
     Ok(Arc::new(RedisExporter::new(options)))
 }
 
-/// Runs the exporter.
-pub(super) fn run(m: &ArgMatches) -> u8 {
-    let v = Values::new(m, FLAGS);
-    let web = WebOptions {
+fn web(v: &Values<'_>) -> WebOptions {
+    WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: 0,
         own_metrics: v.on("include-go-runtime-metrics"),
-    };
+    }
+}
+
+/// Runs the exporter.
+pub(super) fn run(m: &ArgMatches) -> u8 {
+    let v = Values::new(m, FLAGS);
     let format = match v.text("log-format").as_str() {
         "json" => "json",
         _ => "logfmt",
     };
-    run_exporter(
-        &v,
-        (&v.text("log-level").to_lowercase(), format),
-        web,
-        || exporter(&v),
-    )
+    let level = v.text("log-level").to_lowercase();
+    shared::run(&v, (&level, format), web(&v), || exporter(&v))
+}
+
+/// The exporter as part of everything, if the server of the environment, or one on this host, is
+/// reachable.
+pub(super) fn beside(address: &str) -> Result<Option<ExporterPlan>, String> {
+    let matches = command()
+        .try_get_matches_from(["redis-exporter"])
+        .map_err(|e| e.to_string())?;
+    let v = Values::new(&matches, FLAGS);
+    let target = Target::parse(&v.text("redis.addr")).map_err(|e| format!("REDIS_ADDR: {e}"))?;
+    let place = match &target.place {
+        Place::Tcp { address, .. } => address,
+        Place::Unix(path) => path,
+    };
+    if !shared::reachable(place) {
+        return Ok(None);
+    }
+    Ok(Some(shared::beside(exporter(&v)?, address, web(&v))))
 }

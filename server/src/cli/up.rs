@@ -5,20 +5,45 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command};
 
 use super::flags::{self, Values};
-use super::{alertmanager, complain, loki, node_exporter, personality, prometheus};
+use super::{alertmanager, complain, loki, node_exporter, personality, postgres_exporter};
+use super::{prometheus, redis_exporter};
 use crate::config::loki::load as load_loki;
-use crate::lifecycle::{self, ConfigSource, Exit, Familiar};
+use crate::lifecycle::{self, ConfigSource, Exit, ExporterPlan, Familiar};
 
-/// Where this host is shown: the port of the family, for nobody else.
+/// Where exporters are: the ports of the family, for nobody else.
 const NODE: &str = "127.0.0.1:9100";
+const POSTGRES: &str = "127.0.0.1:9187";
+const REDIS: &str = "127.0.0.1:9121";
 
-/// Configuration of a server that nobody has configured: it watches itself and its host.
-fn built_in(listen: &str) -> String {
-    format!(
-        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
-         scrape_configs:\n- job_name: sextant\n  static_configs:\n  - targets: ['{listen}']\n\
-         - job_name: node-exporter\n  static_configs:\n  - targets: ['{NODE}']\n"
-    )
+/// Configuration of a server that nobody has configured: it watches itself, its host and the
+/// databases that its exporters found.
+fn built_in(listen: &str, exporters: &[(&str, &str)]) -> String {
+    let mut text = "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\n\
+         scrape_configs:\n"
+        .to_owned();
+    for (job, target) in [("sextant", listen)].iter().chain(exporters) {
+        text.push_str(&format!(
+            "- job_name: {job}\n  static_configs:\n  - targets: ['{target}']\n"
+        ));
+    }
+    text
+}
+
+/// Exporters that can show something here, with their jobs.
+fn exporters() -> Result<(Vec<ExporterPlan>, Vec<(&'static str, &'static str)>), String> {
+    let found = [
+        (Some(node_exporter::beside(NODE)?), "node-exporter", NODE),
+        (
+            postgres_exporter::beside(POSTGRES)?,
+            "postgres-exporter",
+            POSTGRES,
+        ),
+        (redis_exporter::beside(REDIS)?, "redis-exporter", REDIS),
+    ];
+    let found = found
+        .into_iter()
+        .filter_map(|(p, job, at)| Some((p?, (job, at))));
+    Ok(found.unzip())
 }
 
 const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
@@ -65,10 +90,15 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
     let planned = personality::start_log(&v.text("log.level"), &v.text("log.format"))
         .and_then(|()| prometheus::plan(&v))
         .and_then(|mut plan| {
+            let (exporters, jobs) = exporters()?;
+            plan.exporters = exporters;
             plan.config = match m.get_one::<String>("DIR") {
                 Some(dir) => ConfigSource::File(find(Path::new(dir))?),
                 None if v.given("config.file") => plan.config,
-                None => ConfigSource::Text(built_in(plan.listen.first().map_or("", |l| l))),
+                None => {
+                    let own = plan.listen.first().map_or("", |l| l);
+                    ConfigSource::Text(built_in(own, &jobs))
+                }
             };
             if let Some(file) = m
                 .get_one::<String>("DIR")
@@ -89,7 +119,6 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             }];
             let alerting = m.get_one::<String>("DIR");
             let alerting = alerting.and_then(|d| alertmanager::find(Path::new(d)));
-            plan.exporters = vec![node_exporter::beside(NODE)?];
             plan.alertmanager = Some(alertmanager::beside(alerting, &plan)?);
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)

@@ -23,6 +23,7 @@ pub(crate) mod alertmanager;
 mod fields;
 pub(crate) mod limits;
 pub(crate) mod loki;
+pub(crate) mod postgres_exporter;
 pub(crate) mod prometheus;
 mod secret;
 #[cfg(test)]

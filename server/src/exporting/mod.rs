@@ -12,6 +12,7 @@
 //! Read next: `node.rs`, `redis.rs`.
 
 mod node;
+mod postgres;
 mod redis;
 
 use std::future::Future;
@@ -32,6 +33,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
 pub(crate) use node::NodeExporter;
+pub(crate) use postgres::{PostgresExporter, PostgresOptions};
 pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};

@@ -194,6 +194,13 @@ fn ask(
     }
     latency(&mut server, out)?;
     slowlog(&mut server, out)?;
+    // No groups of keys are looked at, which takes no time.
+    out.gauge(
+        "last_key_groups_scrape_duration_milliseconds",
+        "Duration of the last key group metrics scrape in milliseconds",
+        &[],
+        0.0,
+    );
     if options.role_label {
         let role = info.get("role").unwrap_or("").to_owned();
         out.gauge(
