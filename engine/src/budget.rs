@@ -14,7 +14,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Why a read was ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +107,7 @@ impl Pool {
         self.held.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
-    /// How often a share was refused.
+    /// How many shares were refused.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -119,6 +119,7 @@ impl Pool {
         Share {
             pool: Arc::clone(self),
             held: AtomicI64::new(0),
+            refused: AtomicBool::new(false),
         }
     }
 }
@@ -128,6 +129,7 @@ impl Pool {
 pub struct Share {
     pool: Arc<Pool>,
     held: AtomicI64,
+    refused: AtomicBool,
 }
 
 impl Share {
@@ -186,7 +188,9 @@ impl ThreadShare<'_> {
         } else {
             return Ok(());
         };
-        pool.refused.fetch_add(1, Ordering::Relaxed);
+        if !self.share.refused.swap(true, Ordering::Relaxed) {
+            pool.refused.fetch_add(1, Ordering::Relaxed);
+        }
         Err(refused)
     }
 }
