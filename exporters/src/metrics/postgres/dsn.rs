@@ -40,9 +40,9 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut kept = Kept::default();
         let plain = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            kept.read_uri(text)
+            kept.strip_uri(text)
         } else {
-            kept.read_pairs(text)?
+            kept.strip_pairs(text)?
         };
         let mut config: Config = plain.parse().map_err(|e: tokio_postgres::Error| {
             let why = std::error::Error::source(&e).map(ToString::to_string);
@@ -128,7 +128,7 @@ impl Kept {
         None
     }
 
-    fn read_uri(&mut self, text: &str) -> String {
+    fn strip_uri(&mut self, text: &str) -> String {
         let Some((head, query)) = text.split_once('?') else {
             return text.to_owned();
         };
@@ -151,7 +151,7 @@ impl Kept {
     }
 
     /// `key=value key='a value'`
-    fn read_pairs(&mut self, text: &str) -> Result<String, String> {
+    fn strip_pairs(&mut self, text: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {

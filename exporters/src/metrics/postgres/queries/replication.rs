@@ -162,7 +162,7 @@ pub(super) static QUERIES: &[Query] = &[
         until: 0,
         labels: &[
             ("application_name", "application_name"),
-            ("client_addr", "client_addr::text"),
+            ("client_addr", "host(client_addr)"),
             ("state", "state"),
             ("slot_name", "slot_name"),
         ],
