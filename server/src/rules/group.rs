@@ -154,6 +154,8 @@ impl Group {
 
     /// Takes over what `old` knows, rule by rule: the same names with the same labels, in order.
     pub(crate) fn inherit(&mut self, mut old: Self) {
+        let mut forgotten = std::mem::take(&mut old.forgotten);
+        let key = self.key();
         for rule in &mut self.rules {
             let heir = old.rules.iter().position(|o| {
                 o.name() == rule.name()
@@ -161,15 +163,17 @@ impl Group {
                     && std::mem::discriminant(&o.kind) == std::mem::discriminant(&rule.kind)
             });
             let Some(i) = heir else { continue };
-            rule.inherit(&mut old.rules.remove(i));
+            let mut before = old.rules.remove(i);
+            rule.inherit(&mut before);
+            // What the rule no longer remembers.
+            forgotten.extend(before.forget(&key));
         }
         self.orphans = std::mem::take(&mut old.orphans);
-        self.forgotten = std::mem::take(&mut old.forgotten);
-        let key = self.key();
         for gone in &mut old.rules {
             self.orphans.extend(gone.wrote.drain());
-            self.forgotten.extend(gone.forget(&key));
+            forgotten.extend(gone.forget(&key));
         }
+        self.forgotten = forgotten;
         self.evaluations = old.evaluations;
         self.missed = old.missed;
         self.restoring = old.restoring;
@@ -245,6 +249,10 @@ impl Group {
             && let Some(r) = self.restoring.take()
         {
             let kept = host.remembered(&key);
+            let known: Vec<Vec<u8>> = self.rules.iter().filter_map(|r| r.memory(&key)).collect();
+            let own = |row: &[u8]| known.iter().any(|prefix| row.starts_with(prefix));
+            let gone = kept.iter().filter(|(row, _)| !own(row));
+            self.forgotten = gone.map(|(row, _)| (row.clone(), None)).collect();
             for rule in &mut self.rules {
                 rule.restore(host, ts, &r, (&key, &kept));
             }

@@ -173,3 +173,92 @@ impl Memory {
         self.changes(prefix, &Alerts::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::alert::Found;
+    use super::*;
+
+    const MIN: i64 = 60_000;
+
+    fn labels() -> Labels {
+        Labels::from_pairs([("alertname", "A"), ("x", "\"\0")])
+    }
+
+    fn found() -> Vec<Found> {
+        vec![Found {
+            labels: labels(),
+            annotations: [("text".to_owned(), "t".to_owned())].into(),
+            value: f64::INFINITY,
+        }]
+    }
+
+    /// Rows as a table keeps them.
+    fn keep(rows: &mut BTreeMap<Vec<u8>, Vec<u8>>, changes: Vec<Change>) -> usize {
+        let n = changes.len();
+        for (key, value) in changes {
+            match value {
+                Some(v) => rows.insert(key, v),
+                None => rows.remove(&key),
+            };
+        }
+        n
+    }
+
+    #[test]
+    fn states_are_kept_when_they_change_and_found_again() {
+        let prefix = prefix("f;g", "A", &[("l", "v")].into());
+        assert_eq!(group_of(&prefix), Some("f;g"));
+        let p = Patience {
+            hold_ms: 2 * MIN,
+            keep_firing_ms: 5 * MIN,
+            limit: 0,
+        };
+        assert!(remembers(&p, 10 * MIN) && !remembers(&p, 0));
+        let (mut rows, mut alerts, mut memory) =
+            (BTreeMap::new(), Alerts::default(), Memory::default());
+        let mut counts = Vec::new();
+        for k in 0..5 {
+            let now = if k < 4 { found() } else { Vec::new() };
+            alerts.step(now, k * MIN, &p).unwrap();
+            counts.push(keep(&mut rows, memory.changes(&prefix, &alerts)));
+        }
+        // MEM1: pending, nothing new, firing, nothing new, kept firing.
+        assert_eq!(counts, [1, 0, 1, 0, 1]);
+        let kept: Vec<(Vec<u8>, Vec<u8>)> = rows.clone().into_iter().collect();
+        let mut again = Memory::default();
+        again.recall(&prefix, &kept);
+        let mut after = Alerts::default();
+        again.restore(&mut after, &p, (10 * MIN, 6 * MIN), &|_, _| Some(4 * MIN));
+        assert_eq!(after.by_labels[&labels()].kept_since, Some(4 * MIN));
+        assert_eq!(after.by_labels[&labels()].annotations["text"], "t");
+        // It is over when it was kept long enough, with the process or without it.
+        after.step(Vec::new(), 10 * MIN, &p).unwrap();
+        assert_eq!(after.by_labels[&labels()].state, State::Inactive);
+        keep(&mut rows, again.changes(&prefix, &after));
+        assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn what_was_waited_counts_and_the_time_without_a_process_does_not() {
+        let p = Patience {
+            hold_ms: 5 * MIN,
+            keep_firing_ms: 0,
+            limit: 0,
+        };
+        let mut alerts = Alerts::default();
+        alerts.step(found(), 0, &p).unwrap();
+        let mut memory = Memory::default();
+        memory.changes(b"p", &alerts);
+        // Seen last at 3, back at 20.
+        let mut after = Alerts::default();
+        after.step(found(), 20 * MIN, &p).unwrap();
+        memory.restore(&mut after, &p, (10 * MIN, 20 * MIN), &|_, _| Some(3 * MIN));
+        assert_eq!(after.by_labels[&labels()].active_at, 17 * MIN);
+        // An outage that was too long leaves the new beginning.
+        let mut late = Alerts::default();
+        late.step(found(), 20 * MIN, &p).unwrap();
+        memory.restore(&mut late, &p, (10 * MIN, 20 * MIN), &|_, _| None);
+        assert_eq!(late.by_labels[&labels()].active_at, 20 * MIN);
+    }
+}

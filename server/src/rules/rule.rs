@@ -259,13 +259,18 @@ impl Rule {
         memory::prefix(group, self.name(), &labels)
     }
 
+    /// Where in the memory of `group` the alerts of this rule are, when they are remembered.
+    pub(super) fn memory(&self, group: &str) -> Option<Vec<u8>> {
+        let remembered = self.alerting()?.memory.is_some();
+        remembered.then(|| self.memory_prefix(group))
+    }
+
     /// What is to be remembered of the last evaluation, as a rule of `group` (MEM2).
     pub(super) fn remember(&mut self, group: &str) -> Vec<Change> {
-        let prefix = match self.alerting() {
-            Some(a) if a.memory.is_some() && a.restored => self.memory_prefix(group),
-            _ => return Vec::new(),
+        let Some(prefix) = self.memory(group) else {
+            return Vec::new();
         };
-        let Some(a) = self.alerting_mut() else {
+        let Some(a) = self.alerting_mut().filter(|a| a.restored) else {
             return Vec::new();
         };
         let changes = a.memory.as_mut().map(|m| m.changes(&prefix, &a.alerts));

@@ -264,7 +264,7 @@ fn lives(seeds: std::ops::RangeInclusive<u64>, troubled: bool) -> Lived {
 
 #[test]
 fn two_instances_tell_each_state_and_once_while_they_see_each_other() {
-    let all = lives(1..=700, true);
+    let all = lives(1..=300, true);
     // Both had to tell something, and enough was told while both were well.
     assert!(
         all.messages[0] > 1_000 && all.messages[1] > 150 && all.states > 1_000,

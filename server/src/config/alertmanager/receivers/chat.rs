@@ -2,7 +2,7 @@
 
 use super::super::global::{GlobalConfig, one_of};
 use super::super::url::{HttpUrl, SecretUrl};
-use super::plain::fill;
+use super::plain::{fill, twin};
 use super::receiver;
 use crate::config::fields::{Check, config};
 use crate::config::{PromDuration, Secret};
@@ -240,12 +240,14 @@ impl Check for MattermostConfig {
 }
 impl MattermostConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
-        if self.webhook_url.is_empty() && self.webhook_url_file.is_empty() {
-            self.webhook_url.clone_from(&global.mattermost_webhook_url);
-            self.webhook_url_file
-                .clone_from(&global.mattermost_webhook_url_file);
-        }
-        if self.webhook_url.is_empty() && self.webhook_url_file.is_empty() {
+        let known = twin(
+            (&mut self.webhook_url, &mut self.webhook_url_file),
+            (
+                &global.mattermost_webhook_url,
+                &global.mattermost_webhook_url_file,
+            ),
+        );
+        if !known {
             return Err("no Mattermost webhook URL set either inline or in a file".into());
         }
         Ok(())
@@ -317,12 +319,11 @@ impl WechatConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
         fill(&mut self.api_url, &global.wechat_api_url);
         self.api_url.end_with_slash();
-        if self.api_secret.is_empty() && self.api_secret_file.is_empty() {
-            self.api_secret.clone_from(&global.wechat_api_secret);
-            self.api_secret_file
-                .clone_from(&global.wechat_api_secret_file);
-        }
-        if self.api_secret.is_empty() && self.api_secret_file.is_empty() {
+        let known = twin(
+            (&mut self.api_secret, &mut self.api_secret_file),
+            (&global.wechat_api_secret, &global.wechat_api_secret_file),
+        );
+        if !known {
             return Err("no global Wechat Api Secret set either inline or in a file".into());
         }
         fill(&mut self.corp_id, &global.wechat_api_corp_id);
@@ -371,12 +372,11 @@ impl Check for TelegramConfig {
 impl TelegramConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
         fill(&mut self.api_url, &global.telegram_api_url);
-        if self.bot_token.is_empty() && self.bot_token_file.is_empty() {
-            self.bot_token.clone_from(&global.telegram_bot_token);
-            self.bot_token_file
-                .clone_from(&global.telegram_bot_token_file);
-        }
-        if self.bot_token.is_empty() && self.bot_token_file.is_empty() {
+        let known = twin(
+            (&mut self.bot_token, &mut self.bot_token_file),
+            (&global.telegram_bot_token, &global.telegram_bot_token_file),
+        );
+        if !known {
             return Err("missing bot_token or bot_token_file on telegram_config".into());
         }
         Ok(())
@@ -417,19 +417,21 @@ impl Check for RocketChatConfig {
 impl RocketChatConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
         fill(&mut self.api_url, &global.rocketchat_api_url);
-        if self.token.is_empty() && self.token_file.is_empty() {
-            self.token.clone_from(&global.rocketchat_token);
-            self.token_file.clone_from(&global.rocketchat_token_file);
-        }
-        if self.token_id.is_empty() && self.token_id_file.is_empty() {
-            self.token_id.clone_from(&global.rocketchat_token_id);
-            self.token_id_file
-                .clone_from(&global.rocketchat_token_id_file);
-        }
-        if self.token.is_empty() && self.token_file.is_empty() {
+        let known = twin(
+            (&mut self.token, &mut self.token_file),
+            (&global.rocketchat_token, &global.rocketchat_token_file),
+        );
+        if !known {
             return Err("no global Rocketchat Token set either inline or in a file".into());
         }
-        if self.token_id.is_empty() && self.token_id_file.is_empty() {
+        let known = twin(
+            (&mut self.token_id, &mut self.token_id_file),
+            (
+                &global.rocketchat_token_id,
+                &global.rocketchat_token_id_file,
+            ),
+        );
+        if !known {
             return Err("no global Rocketchat TokenID set either inline or in a file".into());
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::global::{GlobalConfig, one_of};
 use super::super::url::{HttpUrl, SecretUrl};
-use super::plain::fill;
+use super::plain::{fill, twin};
 use super::receiver;
 use crate::config::fields::{Check, config};
 use crate::config::{LabelMap, PromDuration, Secret};
@@ -145,11 +145,11 @@ impl OpsGenieConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
         fill(&mut self.api_url, &global.opsgenie_api_url);
         self.api_url.end_with_slash();
-        if self.api_key.is_empty() && self.api_key_file.is_empty() {
-            self.api_key.clone_from(&global.opsgenie_api_key);
-            self.api_key_file.clone_from(&global.opsgenie_api_key_file);
-        }
-        if self.api_key.is_empty() && self.api_key_file.is_empty() {
+        let known = twin(
+            (&mut self.api_key, &mut self.api_key_file),
+            (&global.opsgenie_api_key, &global.opsgenie_api_key_file),
+        );
+        if !known {
             return Err("no global OpsGenie API Key set either inline or in a file".into());
         }
         Ok(())
@@ -202,11 +202,11 @@ impl VictorOpsConfig {
     fn complete(&mut self, global: &GlobalConfig) -> Result<(), String> {
         fill(&mut self.api_url, &global.victorops_api_url);
         self.api_url.end_with_slash();
-        if self.api_key.is_empty() && self.api_key_file.is_empty() {
-            self.api_key.clone_from(&global.victorops_api_key);
-            self.api_key_file.clone_from(&global.victorops_api_key_file);
-        }
-        if self.api_key.is_empty() && self.api_key_file.is_empty() {
+        let known = twin(
+            (&mut self.api_key, &mut self.api_key_file),
+            (&global.victorops_api_key, &global.victorops_api_key_file),
+        );
+        if !known {
             return Err("no global VictorOps API Key set".into());
         }
         Ok(())

@@ -138,6 +138,16 @@ pub(super) fn fill<T: Omit + Clone>(own: &mut T, global: &T) {
     }
 }
 
+/// A value that may also stand in a file: gives `own` what `global` says when it says nothing in
+/// either way. True when there is one then.
+pub(super) fn twin<T: Omit + Clone>(own: (&mut T, &mut String), global: (&T, &String)) -> bool {
+    if own.0.omit() && own.1.is_empty() {
+        own.0.clone_from(global.0);
+        own.1.clone_from(global.1);
+    }
+    !(own.0.omit() && own.1.is_empty())
+}
+
 impl Section for EmailConfig {
     fn inherit(&mut self, global: &GlobalConfig) -> Result<(), String> {
         if self.smarthost.omit() && global.smtp_smarthost.omit() {
