@@ -79,8 +79,8 @@ impl SeriesSet for Found {
         self.which.len()
     }
 
-    fn labels(&self, i: usize) -> &Labels {
-        &self.all[self.which[i]].0
+    fn labels(&self, i: usize) -> Labels {
+        self.all[self.which[i]].0.clone()
     }
 
     fn order(&self) -> Vec<u32> {

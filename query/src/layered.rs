@@ -31,15 +31,15 @@ impl Source for Layered<'_> {
     ) -> Result<Box<dyn SeriesSet>, SelectError> {
         let over = self.over.select(matchers, min_t, max_t, hints, watch)?;
         let beneath = self.beneath.select(matchers, min_t, max_t, hints, watch)?;
-        let hidden: HashSet<&Labels> = (0..over.len()).map(|i| over.labels(i)).collect();
+        let hidden: HashSet<Labels> = (0..over.len()).map(|i| over.labels(i)).collect();
         let mut series: Vec<(usize, u32)> = (0..over.len() as u32).map(|i| (0, i)).collect();
-        let shown = (0..beneath.len()).filter(|i| !hidden.contains(beneath.labels(*i)));
+        let shown = (0..beneath.len()).filter(|i| !hidden.contains(&beneath.labels(*i)));
         series.extend(shown.map(|i| (1, i as u32)));
         drop(hidden);
         let sets = [over, beneath];
         if !hints.unordered {
             let labels = |s: &(usize, u32)| sets[s.0].labels(s.1 as usize);
-            series.sort_by(|a, b| labels(a).cmp(labels(b)));
+            series.sort_by_cached_key(labels);
         }
         let mut places = [vec![None; sets[0].len()], vec![None; sets[1].len()]];
         for (place, (layer, i)) in series.iter().enumerate() {
@@ -65,7 +65,7 @@ impl SeriesSet for Both {
     fn len(&self) -> usize {
         self.series.len()
     }
-    fn labels(&self, i: usize) -> &Labels {
+    fn labels(&self, i: usize) -> Labels {
         let (layer, i) = self.series[i];
         self.sets[layer].labels(i as usize)
     }

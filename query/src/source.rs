@@ -54,7 +54,8 @@ pub trait SeriesSet: Send + Sync {
         self.len() == 0
     }
     /// Labels of series `i`; ascending in `i` where the select asked for order.
-    fn labels(&self, i: usize) -> &Labels;
+    /// Cost: they may have to be put together.
+    fn labels(&self, i: usize) -> Labels;
     /// The series in the order in which they are best read: those with shared timestamps next to
     /// each other, those with histograms last and in label order.
     fn order(&self) -> Vec<u32> {
@@ -110,7 +111,7 @@ impl SeriesSet for Selection {
     fn len(&self) -> usize {
         Selection::len(self)
     }
-    fn labels(&self, i: usize) -> &Labels {
+    fn labels(&self, i: usize) -> Labels {
         Selection::labels(self, i)
     }
     fn order(&self) -> Vec<u32> {

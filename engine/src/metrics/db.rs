@@ -389,8 +389,15 @@ impl Db {
         for s in selectors {
             let range = (min_t, max_t);
             let sel = self.inner.find(tenant.0, s, range, false, watch)?;
-            watch.go_on(sel.len() * size_of::<Labels>())?;
-            out.extend((0..sel.len()).map(|i| sel.labels(i).clone()));
+            watch.go_on((out.len() + sel.len()) * size_of::<Labels>())?;
+            out.reserve(sel.len());
+            for i in 0..sel.len() {
+                if i.is_multiple_of(1024) {
+                    watch.go_on(0)?;
+                }
+                // A series that has just left the head has none any more.
+                out.extend(Some(sel.labels(i)).filter(|l| !l.is_empty()));
+            }
         }
         out.sort_unstable();
         out.dedup();

@@ -225,7 +225,7 @@ impl Inner {
             }
             for (i, e) in encoded.iter_mut().enumerate() {
                 if let Some(b) = e.take() {
-                    w.add(sel.labels(start + i), b);
+                    w.add(&sel.labels(start + i), b);
                     any = true;
                 }
             }

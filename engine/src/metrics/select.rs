@@ -6,8 +6,9 @@
 //! Invariants
 //! - S1  A column is strictly ascending in time.
 //! - S2  Series whose points lie at the same timestamps in the same sources get the same `Arc`.
-//! - S3  A series that was found costs its labels and about 40 bytes, and about 60 more for each
-//!   block that has it; the watch is asked before each of these tables grows.
+//! - S3  A series that was found costs about 40 bytes, and about 60 more for each block that has
+//!   it; its labels only where the order or a block needs them. The watch is asked before each of
+//!   these tables grows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
@@ -97,7 +98,9 @@ impl Parts {
 }
 
 struct Entry {
-    labels: Labels,
+    /// Where they had to be known while searching; otherwise the head puts them together when
+    /// they are asked for, and a million of them need not be there at once.
+    labels: Option<Labels>,
     head: Option<HeadSeries>,
     first_part: u32,
 }
@@ -110,9 +113,13 @@ struct ByLabels {
 }
 
 impl ByLabels {
+    fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     fn find(&self, entries: &[Entry], labels: &Labels) -> Option<u32> {
         let hash = self.hasher.hash_one(labels);
-        let equal = |i: &u32| entries[*i as usize].labels == *labels;
+        let equal = |i: &u32| entries[*i as usize].labels.as_ref() == Some(labels);
         self.table.find(hash, equal).copied()
     }
 
@@ -248,7 +255,7 @@ impl Selection {
             let known = by_labels.as_ref().and_then(|l| l.find(entries, &labels));
             let at = known.unwrap_or_else(|| {
                 entries.push(Entry {
-                    labels,
+                    labels: Some(labels),
                     head: None,
                     first_part: NONE,
                 });
@@ -274,14 +281,18 @@ impl Selection {
         let entries = &mut self.entries;
         watch.go_on((entries.len() + found.len()) * size_of::<Entry>())?;
         entries.reserve(found.len());
-        for (k, (s, labels)) in found.iter().enumerate() {
+        for (k, s) in found.iter().enumerate() {
             if k.is_multiple_of(CHECK_SERIES) {
                 watch.go_on(0)?;
             }
-            match by_labels.find(entries, &labels) {
+            let known = match by_labels.is_empty() {
+                true => None,
+                false => by_labels.find(entries, &found.labels(s.sid)),
+            };
+            match known {
                 Some(i) => entries[i as usize].head = Some(s),
                 None => entries.push(Entry {
-                    labels,
+                    labels: None,
                     head: Some(s),
                     first_part: NONE,
                 }),
@@ -292,6 +303,12 @@ impl Selection {
 
     /// Cost: little where blocks, which are sorted, hold everything.
     fn sort(&mut self, watch: &dyn Watch) -> Result<(), SelectError> {
+        for i in 0..self.entries.len() {
+            if i.is_multiple_of(CHECK_SERIES) {
+                watch.go_on(0)?;
+            }
+            self.entries[i].labels = Some(self.labels(i));
+        }
         // A sort that keeps sorted runs takes room for half of the entries.
         watch.go_on(self.entries.len() / 2 * size_of::<Entry>())?;
         self.entries.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -319,10 +336,13 @@ impl Selection {
         self.entries.is_empty()
     }
 
-    /// Labels of series `i`.
+    /// Labels of series `i`; none when it left the head meanwhile, and then it has no points either.
     #[must_use]
-    pub fn labels(&self, i: usize) -> &Labels {
-        &self.entries[i].labels
+    pub fn labels(&self, i: usize) -> Labels {
+        let e = &self.entries[i];
+        let in_head = || Some(self.head.as_ref()?.labels(e.head.as_ref()?.sid));
+        let labels = e.labels.clone().or_else(in_head);
+        labels.unwrap_or_else(Labels::empty)
     }
 
     pub(super) fn hold(&mut self, view: Arc<View>) {

@@ -67,7 +67,7 @@ fn read_all(db: &Db) -> Store {
             seen[i] += 1;
             assert_eq!(c.ts.len(), c.values.len());
             assert!(c.ts.windows(2).all(|w| w[0] < w[1]), "ascending");
-            let series = out.entry(sel.labels(i).clone()).or_default();
+            let series = out.entry(sel.labels(i)).or_default();
             for (t, v) in c.ts.iter().zip(c.values) {
                 series.insert(*t, Point::Float(v.to_bits()));
             }
@@ -448,7 +448,7 @@ fn try_read(db: &Db) -> Option<Store> {
     let sel = db.select(T, &[], i64::MIN, i64::MAX).ok()?;
     let mut out = Store::new();
     sel.scan(0..sel.len(), &mut |i, c| {
-        let series = out.entry(sel.labels(i).clone()).or_default();
+        let series = out.entry(sel.labels(i)).or_default();
         for (t, v) in c.ts.iter().zip(c.values) {
             series.insert(*t, Point::Float(v.to_bits()));
         }

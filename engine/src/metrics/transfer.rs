@@ -180,7 +180,7 @@ impl Inner {
             })
             .map_err(read)?;
             for (k, (floats, hists)) in batch.iter().enumerate() {
-                w.add(sel.labels(start + k), floats, hists)?;
+                w.add(&sel.labels(start + k), floats, hists)?;
             }
         }
         let meta = w.finish(&name)?;

@@ -151,7 +151,7 @@ impl Gather {
             while at < found.len() && !slice.is_full() {
                 let end = found.len().min(at + SCAN_SERIES);
                 found.scan_stored(at..end, &mut |i, column| {
-                    let labels = found.labels(i);
+                    let labels = &found.labels(i);
                     let key = db.key_of(labels);
                     let after = self.window.after(marks.get(&key).copied());
                     let gap = after == self.window.floor && self.window.far < after;
@@ -177,7 +177,7 @@ impl Gather {
                     let after = window.after(marks.get(&key).copied());
                     older.scan_stored(i..older.len().min(i + 1), &mut |i, column| {
                         // A series may have been deleted in between.
-                        if *older.labels(i) == labels {
+                        if older.labels(i) == labels {
                             let series = (key, &labels, exemplars_of(&labels));
                             window.take(&mut slice, rules, series, &column, after);
                         }
@@ -186,7 +186,7 @@ impl Gather {
                 }
             }
             if at < found.len() {
-                self.after = Some(found.labels(at - 1).clone());
+                self.after = Some(found.labels(at - 1));
                 break;
             }
             self.names.pop();
@@ -203,7 +203,7 @@ fn first_after(found: &Selection, labels: &Labels) -> usize {
     let (mut low, mut high) = (0, found.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        if found.labels(middle) <= labels {
+        if found.labels(middle) <= *labels {
             low = middle + 1;
         } else {
             high = middle;

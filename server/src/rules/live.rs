@@ -233,7 +233,7 @@ impl Host for Live {
         let found = found
             .inspect_err(|e| tracing::warn!(error = %e, "alerts of before cannot be read"))
             .ok()?;
-        let exact = (0..found.len()).find(|i| found.labels(*i) == labels)?;
+        let exact = (0..found.len()).find(|i| found.labels(*i) == *labels)?;
         let mut newest = None;
         let read = found.scan(exact..exact + 1, &mut |_, c| {
             newest = c.ts.last().copied().zip(c.values.last().copied());

@@ -140,8 +140,8 @@ impl SeriesSet for Found {
         self.series.len()
     }
 
-    fn labels(&self, i: usize) -> &Labels {
-        &self.series[i].0
+    fn labels(&self, i: usize) -> Labels {
+        self.series[i].0.clone()
     }
 
     fn order(&self) -> Vec<u32> {

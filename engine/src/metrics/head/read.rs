@@ -31,12 +31,17 @@ impl HeadMatches<'_> {
         usize::try_from(self.ids.len()).unwrap_or(usize::MAX)
     }
 
-    /// The series with their labels, in id order. Cost: the labels are copied.
-    pub(in crate::metrics) fn iter(&self) -> impl Iterator<Item = (HeadSeries, Labels)> {
-        self.ids.iter().map(|sid| {
-            let place = self.index.loc[sid as usize];
-            (HeadSeries { sid, place }, self.index.table.labels(sid))
+    /// The series, in id order.
+    pub(in crate::metrics) fn iter(&self) -> impl Iterator<Item = HeadSeries> {
+        self.ids.iter().map(|sid| HeadSeries {
+            sid,
+            place: self.index.loc[sid as usize],
         })
+    }
+
+    /// Labels of a series. Cost: they are put together from the table.
+    pub(in crate::metrics) fn labels(&self, sid: u32) -> Labels {
+        self.index.table.labels(sid)
     }
 }
 
@@ -64,6 +69,11 @@ pub(in crate::metrics) struct ReadCache {
 }
 
 impl Head {
+    /// Labels of a series. Cost: they are put together from the table.
+    pub(in crate::metrics) fn labels(&self, sid: u32) -> Labels {
+        self.index.read().table.labels(sid)
+    }
+
     /// The series that match. New series wait until the result is dropped.
     pub(in crate::metrics) fn select(&self, matchers: &[Matcher]) -> HeadMatches<'_> {
         let index = self.index.read();

@@ -413,7 +413,7 @@ impl Context<'_> {
                 stripped: flags.stripped,
                 drop_name: flags.drop_name,
                 dup: flags.dup,
-                ..Item::plain(record.index, set.labels(record.index), steps)
+                ..Item::plain(record.index, &set.labels(record.index), steps)
             });
             self.release(samples);
             done?;

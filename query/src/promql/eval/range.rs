@@ -92,7 +92,7 @@ impl Context<'_> {
                     grid,
                     &own,
                     &|cx, (call, steps), i, col, sink| {
-                        let labels = set.labels(i);
+                        let labels = &set.labels(i);
                         cx.range_series(call, i, labels, col, (false, dup), steps, sink)
                     },
                     sink,

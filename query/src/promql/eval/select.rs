@@ -91,7 +91,7 @@ impl Context<'_> {
                 }
                 cx.count_found(steps, samples);
                 cx.charge(samples)?;
-                let done = sink(Item::plain(i, set.labels(i), steps));
+                let done = sink(Item::plain(i, &set.labels(i), steps));
                 cx.release(samples);
                 done
             },
@@ -172,7 +172,7 @@ impl Context<'_> {
                 out.push((
                     i,
                     Series {
-                        labels: set.labels(i).clone(),
+                        labels: set.labels(i),
                         drop_name: false,
                         steps,
                     },
@@ -194,7 +194,7 @@ impl Context<'_> {
         let mut steps = Steps::new(grid.n);
         self.scan(&*set, &mut |i, col| {
             let clean = Clean::of(&col, false);
-            let labels = set.labels(i);
+            let labels = &set.labels(i);
             let name = labels.metric_name().unwrap_or("");
             steps.reset(grid.n);
             for k in 0..grid.n {
@@ -326,7 +326,7 @@ impl Context<'_> {
                 self.count_step(0, samples as u64, samples as u64);
                 self.charge(samples)?;
                 out.push(MatrixSeries {
-                    labels: set.labels(i).clone(),
+                    labels: set.labels(i),
                     floats,
                     histograms: hists,
                 });

@@ -53,8 +53,8 @@ impl SeriesSet for Fixed {
     fn len(&self) -> usize {
         self.n
     }
-    fn labels(&self, i: usize) -> &Labels {
-        &self.labels[i]
+    fn labels(&self, i: usize) -> Labels {
+        self.labels[i].clone()
     }
     fn order(&self) -> Vec<u32> {
         // Backwards: results must not depend on the order of the scan.
@@ -356,7 +356,7 @@ impl SeriesSet for BrokenSet {
     fn len(&self) -> usize {
         self.0.len()
     }
-    fn labels(&self, i: usize) -> &Labels {
+    fn labels(&self, i: usize) -> Labels {
         self.0.labels(i)
     }
     fn reader(&self) -> Box<dyn SeriesReader + '_> {

@@ -65,7 +65,7 @@ pub(super) async fn federate(
             all.reserve(found.len());
             found.scan(0..found.len(), &mut |i, column| {
                 if let Some((t, value)) = newest(&column, from, now) {
-                    all.push((found.labels(i).clone(), t, value));
+                    all.push((found.labels(i), t, value));
                 }
                 ControlFlow::Continue(())
             })?;

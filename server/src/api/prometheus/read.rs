@@ -181,7 +181,7 @@ impl Selected {
 
     /// Labels of a series with the external ones it does not have itself.
     fn labels(&self, i: usize, external: &[(String, String)]) -> Labels {
-        let mut labels = self.found.labels(i).clone();
+        let mut labels = self.found.labels(i);
         for (n, v) in external {
             if labels.get(n).is_none() {
                 labels = labels.with(n, v);
