@@ -72,14 +72,37 @@ pub fn numbers(start_seconds: f64) -> Vec<Number> {
             .map(|d| d.count() as f64),
     );
     let limits = read("/proc/self/limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|l| l.strip_prefix(name))?;
+        match line.split_whitespace().next()? {
+            // The largest number of the system call.
+            "unlimited" => Some(u64::MAX as f64),
+            n => n.parse().ok(),
+        }
+    };
     add(
         "process_max_fds",
         "Maximum number of open file descriptors.",
         Kind::Gauge,
-        limits
-            .lines()
-            .find_map(|l| l.strip_prefix("Max open files"))
-            .and_then(|l| l.split_whitespace().next()?.parse().ok()),
+        limit("Max open files"),
+    );
+    add(
+        "process_virtual_memory_max_bytes",
+        "Maximum amount of virtual memory available in bytes.",
+        Kind::Gauge,
+        limit("Max address space"),
     );
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn every_number_of_this_process_is_there() {
+        let all = numbers(1.0);
+        assert_eq!(all.len(), 8, "{all:?}");
+        assert!(all.iter().all(|(.., v)| *v > 0.0), "{all:?}");
+    }
 }

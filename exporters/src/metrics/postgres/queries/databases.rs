@@ -196,7 +196,7 @@ pub(super) static QUERIES: &[Query] = &[
                 "pg_stat_database_stats_reset",
                 "Time at which these statistics were last reset",
                 Kind::Counter,
-                "EXTRACT(EPOCH FROM stats_reset)",
+                "COALESCE(EXTRACT(EPOCH FROM stats_reset), 0)",
             ),
         ],
         rest: "FROM pg_stat_database WHERE datname IS NOT NULL",
