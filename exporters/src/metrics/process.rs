@@ -103,6 +103,7 @@ mod tests {
     fn every_number_of_this_process_is_there() {
         let all = numbers(1.0);
         assert_eq!(all.len(), 8, "{all:?}");
-        assert!(all.iter().all(|(.., v)| *v > 0.0), "{all:?}");
+        // A young process has used less than a tick of time.
+        assert!(all.iter().all(|(.., v)| *v >= 0.0), "{all:?}");
     }
 }
