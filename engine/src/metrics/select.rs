@@ -125,7 +125,10 @@ impl ByLabels {
 
     /// Notes the entry that was pushed last.
     fn note_last(&mut self, entries: &[Entry]) {
-        let hash = |i: &u32| self.hasher.hash_one(&entries[*i as usize].labels);
+        let hash = |i: &u32| match &entries[*i as usize].labels {
+            Some(labels) => self.hasher.hash_one(labels),
+            None => 0,
+        };
         let last = entries.len() as u32 - 1;
         self.table.insert_unique(hash(&last), last, hash);
     }

@@ -41,8 +41,11 @@ impl Source {
         let mut kept = Kept::default();
         let plain = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             kept.strip_uri(text)
-        } else {
+        } else if is_pairs(text) {
             kept.strip_pairs(text)?
+        } else {
+            // A target as people type it: host, port, database, options.
+            kept.strip_uri(&format!("postgresql://{text}"))
         };
         let mut config: Config = plain.parse().map_err(|e: tokio_postgres::Error| {
             let why = std::error::Error::source(&e).map(ToString::to_string);
@@ -169,6 +172,15 @@ impl Kept {
     }
 }
 
+/// Whether the text begins with `word=`, or is empty.
+fn is_pairs(text: &str) -> bool {
+    let is_word = |key: &str| {
+        let mut letters = key.trim().bytes();
+        letters.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    text.trim().is_empty() || text.split_once('=').is_some_and(|(key, _)| is_word(key))
+}
+
 fn value(text: &str) -> Result<(String, &str), String> {
     let quoted = text.strip_prefix('\'');
     let body = quoted.unwrap_or(text);
@@ -216,6 +228,8 @@ mod tests {
                 "",
             ),
             ("user=u dbname=d", "localhost:5432", Proof::Any, ""),
+            ("h:7/db?sslmode=disable", "h:7", Proof::None, ""),
+            ("h:7/db", "h:7", Proof::Any, ""),
             (
                 "host=/run/postgresql user=u",
                 "/run/postgresql:5432",
