@@ -179,29 +179,43 @@ fn put_block(xs: &[i64], p: &Plan, out: &mut Vec<u8>) {
 /// # Errors
 /// When the bytes are not an encoding of `n` values.
 pub fn decode(r: &mut Reader<'_>, n: usize, out: &mut Vec<i64>) -> Result<(), ChunkError> {
+    decode_first(r, (n, n), out)
+}
+
+/// The same for the first of `n` values: at least `want`, if there are so many. Where `r` stands
+/// afterwards is nobody's business, unless all are wanted.
+///
+/// # Errors
+/// When the bytes are not an encoding of so many values.
+pub(super) fn decode_first(
+    r: &mut Reader<'_>,
+    (n, want): (usize, usize),
+    out: &mut Vec<i64>,
+) -> Result<(), ChunkError> {
     out.clear();
     if n == 0 {
         return Ok(());
     }
-    out.reserve(n);
+    let want = want.clamp(1, n);
+    out.reserve(want.next_multiple_of(MINIBLOCK).min(n));
     match r.u8()? {
         CONSTANT => {
             let v = r.signed()?;
-            out.resize(n, v);
+            out.resize(want, v);
         }
         CONSTANT_DELTA => {
             let mut v = r.signed()?;
             let d = r.signed()?;
-            for _ in 0..n {
+            for _ in 0..want {
                 out.push(v);
                 v = v.wrapping_add(d);
             }
         }
-        PLAIN => get_blocks(r, n, out)?,
+        PLAIN => get_blocks(r, (n, want), out)?,
         DELTA => {
             let first = r.signed()?;
             out.push(first);
-            get_blocks(r, n - 1, out)?;
+            get_blocks(r, (n - 1, want - 1), out)?;
             prefix_sum(out);
         }
         DELTA_OF_DELTA => {
@@ -211,9 +225,9 @@ pub fn decode(r: &mut Reader<'_>, n: usize, out: &mut Vec<i64>) -> Result<(), Ch
                 return Err(ChunkError("delta of delta over one value"));
             }
             out.push(d0);
-            get_blocks(r, n - 2, out)?;
+            get_blocks(r, (n - 2, want.saturating_sub(2)), out)?;
             prefix_sum(out);
-            // `out` holds the n - 1 differences now.
+            // `out` holds differences now, one less than there are values.
             let mut v = first;
             for x in out.iter_mut() {
                 let d = *x;
@@ -235,11 +249,17 @@ fn prefix_sum(xs: &mut [i64]) {
     }
 }
 
-fn get_blocks(r: &mut Reader<'_>, mut n: usize, out: &mut Vec<i64>) -> Result<(), ChunkError> {
-    while n > 0 {
-        let m = n.min(MINIBLOCK);
+/// Unpacks the first of `n` values: whole blocks, until there are `want`.
+fn get_blocks(
+    r: &mut Reader<'_>,
+    (n, want): (usize, usize),
+    out: &mut Vec<i64>,
+) -> Result<(), ChunkError> {
+    let mut done = 0;
+    while done < want {
+        let m = (n - done).min(MINIBLOCK);
         get_block(r, m, out)?;
-        n -= m;
+        done += m;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! - C2  Decoders return an error on any other bytes; they never panic and never allocate more
 //!   than the asked number of values.
 
+pub(crate) mod frame;
 pub mod gorilla;
 pub mod histogram;
 pub mod ints;

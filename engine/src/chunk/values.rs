@@ -159,21 +159,10 @@ pub fn decode(
     out: &mut Vec<f64>,
     s: &mut Scratch,
 ) -> Result<(), ChunkError> {
-    let head = r.u8()?;
-    let exponent = head & 0x0f;
-    if head & 0xe0 != 0 {
-        return Err(ChunkError("reserved bits set"));
-    }
+    let head = head(r)?;
     ints::decode(r, n, &mut s.ints)?;
     let start = out.len();
-    match exponent {
-        RAW => out.extend(s.ints.iter().map(|i| from_ordered_bits(*i))),
-        0 => out.extend(s.ints.iter().map(|i| *i as f64)),
-        e => {
-            let p = POW10[e as usize];
-            out.extend(s.ints.iter().map(|i| *i as f64 / p));
-        }
-    }
+    numbers(head, &s.ints, out);
     if head & 0x10 != 0 {
         let count = r.index(n + 1)?;
         let mut at = 0;
@@ -187,6 +176,47 @@ pub fn decode(
         }
     }
     Ok(())
+}
+
+/// Appends the first of `n` values that `bytes` begins with: at least `want`, if there are so many.
+/// Cost: that of the values up to there, unless some of them are exceptions.
+///
+/// # Errors
+/// When the bytes are not an encoding of so many values.
+pub fn decode_first(
+    bytes: &[u8],
+    (n, want): (usize, usize),
+    out: &mut Vec<f64>,
+    s: &mut Scratch,
+) -> Result<(), ChunkError> {
+    let mut r = Reader::new(bytes);
+    let first = head(&mut r)?;
+    if want >= n || first & 0x10 != 0 {
+        return decode(&mut Reader::new(bytes), n, out, s);
+    }
+    ints::decode_first(&mut r, (n, want), &mut s.ints)?;
+    numbers(first, &s.ints, out);
+    Ok(())
+}
+
+fn head(r: &mut Reader<'_>) -> Result<u8, ChunkError> {
+    let head = r.u8()?;
+    if head & 0xe0 != 0 {
+        return Err(ChunkError("reserved bits set"));
+    }
+    Ok(head)
+}
+
+/// Appends integers as the numbers that they stand for.
+fn numbers(head: u8, ints: &[i64], out: &mut Vec<f64>) {
+    match head & 0x0f {
+        RAW => out.extend(ints.iter().map(|i| from_ordered_bits(*i))),
+        0 => out.extend(ints.iter().map(|i| *i as f64)),
+        e => {
+            let p = POW10[e as usize];
+            out.extend(ints.iter().map(|i| *i as f64 / p));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +235,20 @@ mod tests {
         assert!(r.rest.is_empty(), "all bytes read");
         let bits = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(vs), bits(&back));
+        for want in [
+            0,
+            1,
+            2,
+            vs.len() / 2,
+            vs.len().saturating_sub(1),
+            usize::MAX,
+        ] {
+            let mut first = vec![7.0];
+            decode_first(&out, (vs.len(), want), &mut first, &mut s).expect("decodes");
+            let first = &first[1..];
+            assert!(first.len() >= want.min(vs.len()) && first.len() <= vs.len());
+            assert_eq!(bits(&vs[..first.len()]), bits(first), "{want}");
+        }
         out.len()
     }
 

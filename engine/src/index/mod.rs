@@ -6,5 +6,6 @@
 mod matching;
 mod table;
 
-pub use matching::{LabelIndex, matching_series};
+pub(crate) use matching::series_of;
+pub use matching::{LabelIndex, Union, matching_series};
 pub use table::{LabelTable, PairId};

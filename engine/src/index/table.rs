@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::matching::LabelIndex;
+use super::matching::{LabelIndex, Union};
 use crate::model::Labels;
 
 /// Number of an interned name/value pair.
@@ -351,9 +351,9 @@ impl LabelIndex for LabelTable {
         self.all.clone()
     }
 
-    fn add_pair(&self, name: &str, value: &str, acc: &mut RoaringBitmap) {
+    fn add_pair(&self, name: &str, value: &str, to: &mut Union) {
         if let Some(p) = self.name_id(name).and_then(|n| self.find_pair(n, value)) {
-            self.add_postings(p, acc);
+            self.add_postings(p, to);
         }
     }
 
@@ -362,27 +362,24 @@ impl LabelIndex for LabelTable {
         name: &str,
         prefix: &str,
         keep: &mut dyn FnMut(&str) -> bool,
-        acc: &mut RoaringBitmap,
+        to: &mut Union,
     ) {
         let Some(n) = self.name_id(name) else { return };
         for p in &self.by_name[n as usize] {
             let value = self.pair(*p).1;
             if value.starts_with(prefix) && keep(value) {
-                self.add_postings(*p, acc);
+                self.add_postings(*p, to);
             }
         }
     }
 }
 
 impl LabelTable {
-    fn add_postings(&self, pair: PairId, acc: &mut RoaringBitmap) {
+    fn add_postings(&self, pair: PairId, to: &mut Union) {
         match &self.postings[pair as usize] {
             Postings::None => {}
-            Postings::One(s) => {
-                acc.insert(*s);
-            }
-            Postings::Many(b) if acc.is_empty() => acc.clone_from(b),
-            Postings::Many(b) => *acc |= b.as_ref(),
+            Postings::One(s) => to.one(*s),
+            Postings::Many(b) => to.set(b),
         }
     }
 }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::api::{EntryBatch, Hole, LineTest, Needs, ReadError, ScanStats, WantedLines};
-use super::columns::{Look, Page, Pick, Unpacker, Values};
+use super::columns::{Look, Page, Pick, Values};
 use super::deletion::Deletion;
 use super::needle::Needle;
 use super::part::{Part, PartError, Rows, StoredText};
 use super::scan::Scan;
 use super::select::Span;
 use crate::chunk::ChunkError;
+use crate::chunk::frame::Unpacker;
 use crate::model::Labels;
 
 /// Skeletons whose holes are remembered from group to group.

@@ -178,8 +178,9 @@ impl Selection {
         (min_t, max_t): (i64, i64),
         watch: &dyn Watch,
     ) -> Result<Self, SelectError> {
-        let several = blocks.len() + usize::from(head.is_some()) > 1;
         let head_in_range = |h: &&Arc<Head>| h.max_t() >= min_t && h.min_t() <= max_t;
+        let several =
+            blocks.len() + usize::from(head.as_ref().is_some_and(|h| head_in_range(&h))) > 1;
         let mut found = Self {
             head: None,
             head_from,

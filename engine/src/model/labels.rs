@@ -62,6 +62,18 @@ impl Labels {
         Self(buf.into())
     }
 
+    /// The same from bytes, which are UTF-8. `capacity` is about what they take together.
+    pub(crate) fn from_sorted_bytes<'a>(
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        capacity: usize,
+    ) -> Self {
+        let mut buf = Vec::with_capacity(capacity);
+        for (n, v) in pairs {
+            push_bytes(&mut buf, n, v);
+        }
+        Self(buf.into())
+    }
+
     /// Pairs in name order.
     #[inline]
     pub fn iter(&self) -> LabelsIter<'_> {

@@ -1,6 +1,8 @@
 //! Fully anchored patterns for label matchers.
 
 use engine::model::StringMatcher;
+use regex_automata::meta;
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::fast::{Fast, analyse};
 use super::{
@@ -21,7 +23,7 @@ pub struct LabelRegex {
 #[derive(Debug)]
 enum Kind {
     Fast(Fast),
-    Regex(regex::Regex),
+    Regex(meta::Regex),
 }
 
 impl LabelRegex {
@@ -46,9 +48,17 @@ impl LabelRegex {
             Some(f) => Kind::Fast(f),
             None if pattern.len() > PATTERN_BYTES_MAX => return Err(too_large(pattern)),
             None => Kind::Regex(
-                regex::RegexBuilder::new(&format!("^{inner}$"))
-                    .size_limit(COMPILED_BYTES_MAX)
-                    .build()
+                meta::Builder::new()
+                    .configure(
+                        meta::Config::new()
+                            .nfa_size_limit(Some(COMPILED_BYTES_MAX))
+                            .utf8_empty(true)
+                            // A whole automaton costs more than it saves over thousands of
+                            // values; one that grows as it goes is built from those met.
+                            .dfa(false)
+                            .onepass(false),
+                    )
+                    .build_from_hir(&whole(hir))
                     .map_err(|_| too_large(pattern))?,
             ),
         };
@@ -60,6 +70,11 @@ impl LabelRegex {
     }
 }
 
+/// The pattern from the first to the last byte of a value.
+fn whole(hir: Hir) -> Hir {
+    Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
+}
+
 fn too_large(pattern: &str) -> RegexError {
     let mut shown: String = pattern.chars().take(64).collect();
     if shown.len() < pattern.len() {
@@ -68,8 +83,7 @@ fn too_large(pattern: &str) -> RegexError {
     RegexError::TooLarge(shown)
 }
 
-fn leading_literal(hir: &regex_syntax::hir::Hir) -> String {
-    use regex_syntax::hir::HirKind;
+fn leading_literal(hir: &Hir) -> String {
     match hir.kind() {
         HirKind::Literal(l) => String::from_utf8(l.0.to_vec()).unwrap_or_default(),
         HirKind::Capture(c) => leading_literal(&c.sub),

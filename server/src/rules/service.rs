@@ -58,6 +58,10 @@ struct Running {
     view: Arc<ArcSwap<GroupView>>,
 }
 
+/// Selectors of rules with fewer series are read by one thread: groups run side by side already,
+/// and nobody waits for an answer.
+const SERIES_ALONE: usize = 16 * 1024;
+
 /// Rules that can be put in force.
 pub(crate) struct Prepared {
     settings: Settings,
@@ -108,9 +112,11 @@ impl Service {
     pub(crate) fn prepare(
         &self,
         config: &LoadedConfig,
-        engine: Engine,
+        mut engine: Engine,
     ) -> Result<Prepared, String> {
         let global = &config.document.global;
+        let threads = &mut engine.options.parallelism;
+        threads.series_min = threads.series_min.max(SERIES_ALONE);
         let defaults = Defaults {
             interval_ms: global.evaluation_interval.as_ms(),
             offset_ms: global.rule_query_offset.as_ms(),

@@ -1,8 +1,9 @@
 //! Columns to values, all of them or some.
 
 use super::tree::{Column, Page, Split, Walk};
-use super::{kinds, pack, pack::Unpacker};
+use super::{kinds, pack};
 use crate::chunk::ChunkError;
+use crate::chunk::frame::Unpacker;
 use crate::chunk::ints;
 use crate::chunk::varint::Reader;
 

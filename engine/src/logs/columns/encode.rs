@@ -8,8 +8,9 @@ use super::cut::{self, Field, Shape};
 use super::{
     DEPTH_MAX, DICTIONARY_MAX, HOLE, KIND_CONSTANT, KIND_DECIMAL, KIND_DICTIONARY, KIND_HEX,
     KIND_INTEGER, KIND_PADDED, KIND_PLAIN, KIND_SPLIT, KIND_TIME, Page, Pick, SKELETONS_MAX, Span,
-    Unpacker, decode, kinds, pack,
+    decode, kinds, pack,
 };
+use crate::chunk::frame::Unpacker;
 use crate::chunk::{ints, varint};
 
 /// Fewer values are not worth a kind of their own.

@@ -21,7 +21,7 @@ mod tree;
 pub(super) use decode::{Pick, Values, open};
 pub(super) use encode::encode;
 pub(super) use glance::Look;
-pub(super) use pack::{Packed, Unpacker};
+pub(super) use pack::Packed;
 
 pub(super) use tree::Page;
 

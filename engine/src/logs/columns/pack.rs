@@ -1,8 +1,9 @@
 //! Payloads of columns to bytes and back: large ones in frames of their own, small ones together.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 
 use crate::chunk::ChunkError;
+use crate::chunk::frame::Unpacker;
 use crate::chunk::varint::{self, Reader};
 
 const RAW: u8 = 0;
@@ -49,55 +50,6 @@ pub(super) fn pack(
     }
     head.extend_from_slice(&frames);
     Ok(head)
-}
-
-/// Unpacks frames; kept from page to page, because making one costs more than a small frame.
-pub(in crate::logs) struct Unpacker(RefCell<Option<zstd::bulk::Decompressor<'static>>>);
-
-impl std::fmt::Debug for Unpacker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Unpacker")
-    }
-}
-
-impl Default for Unpacker {
-    fn default() -> Self {
-        Self(RefCell::new(zstd::bulk::Decompressor::new().ok()))
-    }
-}
-
-impl Unpacker {
-    /// The content of a frame, at most `len` bytes.
-    pub(in crate::logs) fn unframe(
-        &self,
-        packed: &[u8],
-        len: usize,
-    ) -> Result<Vec<u8>, ChunkError> {
-        let mut out = Vec::with_capacity(len);
-        let mut zstd = self.0.borrow_mut();
-        let zstd = zstd.as_mut().ok_or(ChunkError("no room to unpack"))?;
-        zstd.decompress_to_buffer(packed, &mut out)
-            .map_err(|_| ChunkError("a frame cannot be unpacked"))?;
-        Ok(out)
-    }
-}
-
-impl Unpacker {
-    /// The content of a frame that states its size, as ours do, up to `max` bytes.
-    pub(in crate::logs) fn unframe_sized(
-        &self,
-        packed: &[u8],
-        max: usize,
-    ) -> Result<Vec<u8>, ChunkError> {
-        let len = zstd::zstd_safe::get_frame_content_size(packed)
-            .ok()
-            .flatten();
-        let len = len.and_then(|l| usize::try_from(l).ok());
-        match len.filter(|l| *l <= max) {
-            Some(len) => self.unframe(packed, len),
-            None => Err(ChunkError("a frame cannot be unpacked")),
-        }
-    }
 }
 
 /// What [`pack`] packed; payloads are unpacked when they are asked for, and once.

@@ -1,5 +1,6 @@
 //! Any lines come back, any bytes are read without harm.
 
+use crate::chunk::frame::Unpacker;
 use proptest::prelude::*;
 
 use super::*;

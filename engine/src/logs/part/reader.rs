@@ -10,10 +10,11 @@ use super::{
     PART_TRAILER_BYTES, PART_VERSION,
 };
 use crate::chunk::ChunkError;
+use crate::chunk::frame::Unpacker;
 use crate::chunk::ints;
 use crate::chunk::varint::Reader;
 use crate::io::{File, Fs, OpenMode, crc32, read_full};
-use crate::logs::columns::{self, Packed, Page, Pick, Unpacker, Values};
+use crate::logs::columns::{self, Packed, Page, Pick, Values};
 use crate::logs::record::get_labels;
 use crate::model::Labels;
 

@@ -7,6 +7,7 @@
 //! - B1  A block is a pure function of the series handed to the writer: no clock, no randomness.
 //! - B2  No byte of a page is decoded before its checksum was compared.
 
+mod labels;
 mod reader;
 mod tombstones;
 mod writer;

@@ -1,4 +1,4 @@
-//! Reading a block.
+//! Reading a block: pages, chunks, entries of series.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,11 @@ use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use super::{BLOCK_VERSION, BlockMeta, MAGIC, SERIES_PER_FRAME, Section, VALUES_PER_FRAME};
+use super::labels::{Index, Tables};
+use super::{BLOCK_VERSION, BlockMeta, MAGIC, SERIES_PER_FRAME, Section};
 use crate::chunk::varint::Reader;
-use crate::chunk::{ChunkError, histogram, ints, values};
-use crate::index::{LabelIndex, matching_series};
+use crate::chunk::{ChunkError, frame, histogram, ints, values};
+use crate::index::matching_series;
 use crate::io::{Fs, Mapping, crc32};
 use crate::metrics::head::HistPoint;
 use crate::model::{Labels, Matcher};
@@ -68,17 +69,6 @@ pub(in crate::metrics) struct Column {
     pub(in crate::metrics) len: u32,
     pub(in crate::metrics) min_t: i64,
     pub(in crate::metrics) max_t: i64,
-}
-
-/// The label index, read on first use.
-struct Tables {
-    /// Name, first pair, number of pairs.
-    names: Vec<(String, u32, u32)>,
-    values: Vec<u8>,
-    /// Where value `i` ends in `values`.
-    ends: Vec<u32>,
-    /// Where the postings of pair `i` are in the section.
-    postings: Vec<(u32, u32)>,
 }
 
 /// An open block.
@@ -219,7 +209,7 @@ impl Block {
                     ChunkRef::Float { column, .. } => {
                         let mut v = Vec::new();
                         self.timestamps(*column)?;
-                        self.values(c, &mut v, &mut values::Scratch::default())?;
+                        self.values(c, usize::MAX, &mut v, &mut values::Scratch::default())?;
                     }
                     ChunkRef::Histogram { .. } => {
                         self.histograms(c, &mut Vec::new())?;
@@ -231,51 +221,17 @@ impl Block {
     }
 
     fn tables(&self) -> Result<&Tables, BlockError> {
-        let t = self
-            .tables
-            .get_or_init(|| self.read_tables().map_err(|e| e.0.to_owned()));
+        let section = |s| section(&self.map, s).unwrap_or(&[]);
+        let t = self.tables.get_or_init(|| {
+            Tables::read(
+                section(self.meta.names),
+                section(self.meta.pairs),
+                section(self.meta.postings),
+            )
+            .map_err(|e| e.0.to_owned())
+        });
         t.as_ref()
             .map_err(|e| self.damaged("label tables".into(), e.clone()))
-    }
-
-    fn read_tables(&self) -> Result<Tables, ChunkError> {
-        let mut t = Tables {
-            names: Vec::new(),
-            values: Vec::new(),
-            ends: Vec::new(),
-            postings: Vec::new(),
-        };
-        let mut r = Reader::new(section(&self.map, self.meta.names).unwrap_or(&[]));
-        let mut first = 0u32;
-        for _ in 0..r.index(r.rest.len() + 1)? {
-            let name = std::str::from_utf8(r.block()?).map_err(|_| ChunkError("name"))?;
-            let n = r.index(1 << 31)? as u32;
-            t.names.push((name.to_owned(), first, n));
-            first = first.checked_add(n).ok_or(ChunkError("too many pairs"))?;
-        }
-        let mut r = Reader::new(section(&self.map, self.meta.pairs).unwrap_or(&[]));
-        let mut left = first as usize;
-        while left > 0 {
-            let raw = frame(&mut r)?;
-            let mut f = Reader::new(&raw);
-            for _ in 0..left.min(VALUES_PER_FRAME) {
-                let v = f.block()?;
-                std::str::from_utf8(v).map_err(|_| ChunkError("value is not UTF-8"))?;
-                t.values.extend_from_slice(v);
-                t.ends
-                    .push(u32::try_from(t.values.len()).map_err(|_| ChunkError("values"))?);
-                left -= 1;
-            }
-        }
-        let all = section(&self.map, self.meta.postings).unwrap_or(&[]);
-        let mut r = Reader::new(all);
-        for _ in 0..first {
-            let n = r.index(r.rest.len() + 1)?;
-            t.postings
-                .push(((all.len() - r.rest.len()) as u32, n as u32));
-            r.bytes(n)?;
-        }
-        Ok(t)
     }
 
     /// Ids of the series that match.
@@ -283,14 +239,15 @@ impl Block {
         &self,
         matchers: &[Matcher],
     ) -> Result<RoaringBitmap, BlockError> {
-        let tables = self.tables()?;
-        Ok(matching_series(
-            &View {
-                block: self,
-                tables,
-            },
-            matchers,
-        ))
+        Ok(matching_series(&self.index(self.tables()?), matchers))
+    }
+
+    fn index<'a>(&'a self, tables: &'a Tables) -> Index<'a> {
+        Index {
+            tables,
+            postings: section(&self.map, self.meta.postings).unwrap_or(&[]),
+            series: self.meta.stats.series as u32,
+        }
     }
 
     /// All names, or those that series in `of` have.
@@ -299,9 +256,10 @@ impl Block {
         of: Option<&RoaringBitmap>,
     ) -> Result<Vec<String>, BlockError> {
         let t = self.tables()?;
+        let index = self.index(t);
         let hit = |first: u32, n: u32| match of {
             None => true,
-            Some(of) => (first..first + n).any(|p| !self.postings(t, p).is_disjoint(of)),
+            Some(of) => (first..first + n).any(|p| !index.series_of(p).is_disjoint(of)),
         };
         Ok(t.names
             .iter()
@@ -326,45 +284,12 @@ impl Block {
         let Some((first, n)) = t.name(name) else {
             return Ok(Vec::new());
         };
-        let hit = |p: u32| of.is_none_or(|of| !self.postings(t, p).is_disjoint(of));
+        let index = self.index(t);
+        let hit = |p: u32| of.is_none_or(|of| !index.series_of(p).is_disjoint(of));
         Ok((first..first + n)
             .filter(|p| hit(*p))
             .map(|p| t.value(p).to_owned())
             .collect())
-    }
-
-    fn postings(&self, t: &Tables, pair: u32) -> RoaringBitmap {
-        let mut out = RoaringBitmap::new();
-        self.add_postings(t, pair, &mut out);
-        out
-    }
-
-    fn add_postings(&self, t: &Tables, pair: u32, acc: &mut RoaringBitmap) {
-        let Some((at, n)) = t.postings.get(pair as usize).copied() else {
-            return;
-        };
-        let all = section(&self.map, self.meta.postings).unwrap_or(&[]);
-        let Some(b) = all.get(at as usize..(at + n) as usize) else {
-            return;
-        };
-        let mut r = Reader::new(b);
-        match r.u8() {
-            Ok(0) => {
-                let n = r.varint().unwrap_or(0);
-                let mut at = 0u32;
-                for _ in 0..n {
-                    let Ok(d) = r.varint() else { return };
-                    at = at.wrapping_add(d as u32);
-                    acc.insert(at);
-                }
-            }
-            Ok(1) => {
-                if let Ok(b) = RoaringBitmap::deserialize_from(r.rest) {
-                    *acc |= b;
-                }
-            }
-            _ => {}
-        }
     }
 
     /// Entry of series `id`.
@@ -430,8 +355,7 @@ impl Block {
         let z = all
             .get(at as usize..at as usize + len as usize)
             .ok_or_else(|| self.damaged(place(), "outside the section"))?;
-        let raw = zstd::bulk::decompress(z, raw_len as usize)
-            .map_err(|e| self.damaged(place(), e.to_string()))?;
+        let raw = frame::unframe(z, raw_len as usize).map_err(|e| self.damaged(place(), e.0))?;
         let raw = Arc::new(raw);
         *self.frame_cache.lock() = (f, Arc::clone(&raw));
         Ok(raw)
@@ -440,15 +364,19 @@ impl Block {
     /// Labels of an entry.
     pub(in crate::metrics) fn labels(&self, e: &SeriesEntry) -> Result<Labels, BlockError> {
         let t = self.tables()?;
-        let pairs: SmallVec<[(&str, &str); 24]> = e
-            .pairs
-            .iter()
-            .map(|p| (t.name_of(*p), t.value(*p)))
-            .collect();
-        if !pairs.windows(2).all(|w| w[0].0 < w[1].0) {
+        let mut least = 0;
+        let mut ascending = true;
+        let pairs = e.pairs.iter().map(|p| {
+            let (name, pair) = t.pair(*p);
+            ascending &= name >= least;
+            least = name + 1;
+            pair
+        });
+        let labels = Labels::from_sorted_bytes(pairs, 32 * e.pairs.len());
+        if !ascending {
             return Err(self.damaged("series".into(), "labels out of order"));
         }
-        Ok(Labels::from_sorted(&pairs))
+        Ok(labels)
     }
 
     /// Timestamps of a column.
@@ -468,10 +396,11 @@ impl Block {
         Ok(out.into())
     }
 
-    /// Appends the values of a float chunk.
+    /// Appends the first values of a float chunk, at least `want` of them if it has so many.
     pub(in crate::metrics) fn values(
         &self,
         c: &ChunkRef,
+        want: usize,
         out: &mut Vec<f64>,
         s: &mut values::Scratch,
     ) -> Result<(), BlockError> {
@@ -487,7 +416,7 @@ impl Block {
             .columns
             .get(column as usize)
             .map_or(0, |c| c.len as usize);
-        values::decode(&mut Reader::new(self.page(page, offset)?), n, out, s)
+        values::decode_first(self.page(page, offset)?, (n, want), out, s)
             .map_err(|e| self.damaged(format!("page {page} offset {offset}"), e.0))
     }
 
@@ -528,89 +457,6 @@ impl Block {
     pub(in crate::metrics) fn deleted(&self, id: u32) -> Vec<(i64, i64)> {
         let t = self.tombstones.read();
         t.iter().filter(|x| x.0 == id).map(|x| (x.1, x.2)).collect()
-    }
-}
-
-impl Tables {
-    fn name(&self, name: &str) -> Option<(u32, u32)> {
-        let i = self
-            .names
-            .binary_search_by(|x| x.0.as_str().cmp(name))
-            .ok()?;
-        Some((self.names[i].1, self.names[i].2))
-    }
-
-    fn name_of(&self, pair: u32) -> &str {
-        let i = self.names.partition_point(|x| x.1 <= pair);
-        // Names without values do not exist, so the last one that starts at or before is it.
-        self.names.get(i.wrapping_sub(1)).map_or("", |x| &x.0)
-    }
-
-    fn value(&self, pair: u32) -> &str {
-        let p = pair as usize;
-        let start = if p == 0 {
-            0
-        } else {
-            self.ends.get(p - 1).copied().unwrap_or(0)
-        };
-        let end = self.ends.get(p).copied().unwrap_or(start);
-        let b = self.values.get(start as usize..end as usize).unwrap_or(&[]);
-        std::str::from_utf8(b).unwrap_or("")
-    }
-
-    /// Pair ids of the values of `name` from the first one `>= value`.
-    fn seek(&self, name: &str, value: &str) -> std::ops::Range<u32> {
-        let Some((first, n)) = self.name(name) else {
-            return 0..0;
-        };
-        let (mut lo, mut hi) = (first, first + n);
-        while lo < hi {
-            let mid = lo + (hi - lo) / 2;
-            if self.value(mid) < value {
-                lo = mid + 1
-            } else {
-                hi = mid
-            }
-        }
-        lo..first + n
-    }
-}
-
-struct View<'a> {
-    block: &'a Block,
-    tables: &'a Tables,
-}
-
-impl LabelIndex for View<'_> {
-    fn all(&self) -> RoaringBitmap {
-        let mut all = RoaringBitmap::new();
-        all.insert_range(0..self.block.meta.stats.series as u32);
-        all
-    }
-
-    fn add_pair(&self, name: &str, value: &str, acc: &mut RoaringBitmap) {
-        let mut range = self.tables.seek(name, value);
-        if let Some(p) = range.next().filter(|p| self.tables.value(*p) == value) {
-            self.block.add_postings(self.tables, p, acc);
-        }
-    }
-
-    fn add_values(
-        &self,
-        name: &str,
-        prefix: &str,
-        keep: &mut dyn FnMut(&str) -> bool,
-        acc: &mut RoaringBitmap,
-    ) {
-        for p in self.tables.seek(name, prefix) {
-            let v = self.tables.value(p);
-            if !v.starts_with(prefix) {
-                break;
-            }
-            if keep(v) {
-                self.block.add_postings(self.tables, p, acc);
-            }
-        }
     }
 }
 
@@ -659,12 +505,6 @@ fn read_frames(b: &[u8]) -> Result<Vec<(u32, u32, u32)>, ChunkError> {
         r.bytes(len)?;
     }
     Ok(out)
-}
-
-fn frame(r: &mut Reader<'_>) -> Result<Vec<u8>, ChunkError> {
-    let raw = r.index(1 << 28)?;
-    let len = r.index(r.rest.len() + 1)?;
-    zstd::bulk::decompress(r.bytes(len)?, raw).map_err(|_| ChunkError("zstd frame"))
 }
 
 fn read_entry(r: &mut Reader<'_>, mut out: Option<&mut SeriesEntry>) -> Result<(), ChunkError> {

@@ -211,7 +211,8 @@ impl<'a> Scan<'a> {
                             }
                         };
                         let values = self.decoded.len();
-                        block.values(c, &mut self.decoded, &mut self.scratch)?;
+                        let want = ts.partition_point(|t| *t <= sel.max_t);
+                        block.values(c, want, &mut self.decoded, &mut self.scratch)?;
                         push_part(&mut parts, ts, values, sel.min_t, sel.max_t);
                     }
                     ChunkRef::Histogram { .. } => block.histograms(c, &mut self.histograms)?,
