@@ -280,3 +280,24 @@ fn a_backtest_finds_what_would_have_fired() {
     ]);
     assert!(!none.status.success() && text(&none.stderr).contains("not a data directory"));
 }
+
+#[test]
+fn each_personality_prints_its_version_like_the_original() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (verb, original) in [
+        ("prometheus", "prometheus, version "),
+        ("alertmanager", "alertmanager, version "),
+        ("amtool", "amtool, version "),
+        ("loki", "loki, version "),
+        ("node-exporter", "node_exporter, version "),
+        ("postgres-exporter", "postgres_exporter, version "),
+        ("redis-exporter", "Redis Metrics Exporter v"),
+    ] {
+        for flag in ["--version", "-version"] {
+            let out = run(&[verb, flag]);
+            let said = text(&out.stdout);
+            assert!(said.starts_with(&format!("{original}{version} ")), "{said}");
+            assert_eq!(out.status.code(), Some(0), "{verb} {flag}");
+        }
+    }
+}

@@ -5,9 +5,13 @@ mod support;
 
 mod alerting;
 mod command_line;
+mod consul;
 mod database_exporters;
+mod deployment;
+mod docker;
 mod envelope;
 mod federation;
+mod kubernetes;
 mod limits;
 mod logcli;
 mod loki;

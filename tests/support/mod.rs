@@ -7,6 +7,8 @@
 
 pub(crate) mod client;
 pub(crate) mod hook;
+pub(crate) mod http;
+pub(crate) mod kubernetes;
 pub(crate) mod mail;
 pub(crate) mod process;
 pub(crate) mod shared;

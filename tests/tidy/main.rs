@@ -2,6 +2,7 @@
 //! file may be, what may not stand in the tree, and that format pages and code agree.
 
 mod arrows;
+mod deploy;
 mod files;
 mod format;
 

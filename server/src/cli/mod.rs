@@ -131,6 +131,10 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         }
         _ => {}
     }
+    if let Some(text) = asked_version(&args) {
+        print(&text);
+        return ExitCode::SUCCESS;
+    }
     // A question that cannot be read ends like one that cannot be answered, as with promtool.
     let is = |names: &[&str]| args.get(1).is_some_and(|a| names.iter().any(|n| a == n));
     let asks = is(&["query", "logs", "logcli"]);
@@ -185,6 +189,49 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// The version as the personality's original prints it, when the command line asks for it.
+fn asked_version(args: &[OsString]) -> Option<String> {
+    let verb = args.get(1)?.to_str()?;
+    let original = match verb {
+        "prometheus" | "alertmanager" | "loki" | "amtool" | "promtail" => verb,
+        "node-exporter" => "node_exporter",
+        "postgres-exporter" => "postgres_exporter",
+        "redis-exporter" => "Redis Metrics Exporter",
+        _ => return None,
+    };
+    let asks = |a: &OsString| a == "--version" || a == "-version";
+    if !args.get(2..)?.iter().any(asks) {
+        return None;
+    }
+    let (version, revision) = (BuildInfo::VERSION, BuildInfo::REVISION);
+    let (os, arch) = (std::env::consts::OS, go_architecture());
+    if verb == "redis-exporter" {
+        return Some(format!(
+            "{original} v{version}    build date: unknown    sha1: {revision}    \
+             Go: {}    GOOS: {os}    GOARCH: {arch}\n",
+            BuildInfo::TOOLCHAIN
+        ));
+    }
+    Some(format!(
+        "{original}, version {version} (branch: sextant, revision: {revision})\n  \
+         build user:       sextant\n  \
+         build date:       unknown\n  \
+         go version:       {}\n  \
+         platform:         {os}/{arch}\n  \
+         tags:             unknown\n",
+        BuildInfo::TOOLCHAIN
+    ))
+}
+
+/// The name that the originals have for this machine's architecture.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// The version in the family's words.

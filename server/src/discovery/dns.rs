@@ -6,6 +6,7 @@ use engine::model::{Labels, LabelsBuilder};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
+use super::naming::join_host_port;
 use super::{ADDRESS, Reporter, TargetGroup};
 use crate::config::prometheus::{DnsRecordType, DnsSdConfig};
 
@@ -28,9 +29,7 @@ pub(super) async fn run(c: DnsSdConfig, to: Reporter) {
                         },
                     }
                 }
-                if !to.report(groups.clone()).await {
-                    return;
-                }
+                to.report(groups.clone());
             }
             Err(e) => tracing::error!(error = %e, "cannot read resolver configuration"),
         }
@@ -86,14 +85,7 @@ async fn lookup(
 fn target(name: &str, data: &RData, port: u16) -> Option<Labels> {
     let mut b = LabelsBuilder::new();
     b.set("__meta_dns_name", name);
-    let join = |host: &str, port: u16| {
-        let host = host.trim_end_matches('.');
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
-    };
+    let join = |host: &str, port: u16| join_host_port(host.trim_end_matches('.'), port);
     let address = match data {
         RData::SRV(srv) => {
             let host = srv.target.to_string();

@@ -34,8 +34,8 @@ pub(super) async fn run(c: FileSdConfig, to: Reporter) {
         });
         let Ok((s, changed)) = work.await else { return };
         state = s;
-        if changed && !to.report(state.groups()).await {
-            return;
+        if changed {
+            to.report(state.groups());
         }
         tokio::time::sleep(POLL).await;
         since_refresh += POLL;

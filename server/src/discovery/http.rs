@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Reporter, TargetGroup};
+use super::answer::error_text;
+use super::{Reporter, TargetGroup, answer};
 use crate::config::prometheus::HttpSdConfig;
 use crate::http::client::{self, ClientLimits, Credentials};
 
@@ -14,11 +15,7 @@ pub(super) async fn run(c: HttpSdConfig, to: Reporter) {
     let mut credentials = None;
     loop {
         match ask(&c, &mut credentials).await {
-            Ok(groups) => {
-                if !to.report(groups).await {
-                    return;
-                }
-            }
+            Ok(groups) => to.report(groups),
             Err(e) => {
                 tracing::error!(url = %c.url.redacted(), error = %e, "unable to refresh target groups");
             }
@@ -68,13 +65,7 @@ async fn ask(
     if !media.eq_ignore_ascii_case("application/json") {
         return Err(format!("unsupported content type {content_type:?}"));
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = resp.chunk().await.map_err(|e| error_text(&e))? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(format!("answer is larger than {BODY_BYTES_MAX} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = answer::read(&mut resp, BODY_BYTES_MAX).await?;
     let text = String::from_utf8(body).map_err(|_| "answer is not UTF-8".to_owned())?;
     let url = c.url.redacted();
     Ok(super::file::parse_json(&text)?
@@ -82,25 +73,4 @@ async fn ask(
         .enumerate()
         .map(|(i, g)| TargetGroup::from_static(format!("{url}:{i}"), g, &[("__meta_url", &url)]))
         .collect())
-}
-
-/// An error with its causes, without the URL (it may hold credentials).
-pub(crate) fn error_text(e: &reqwest::Error) -> String {
-    use std::error::Error;
-    let mut text = String::new();
-    let mut source = e.source();
-    while let Some(s) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&s.to_string());
-        source = s.source();
-    }
-    if text.is_empty() {
-        if e.is_timeout() {
-            return "request timed out".into();
-        }
-        return "request failed".into();
-    }
-    text
 }

@@ -10,11 +10,17 @@
 //!   seconds.
 //! - A reload leaves jobs alone whose discovery did not change.
 
+mod answer;
+mod consul;
 mod dns;
+mod docker;
 mod file;
 mod http;
+mod kubernetes;
+mod naming;
+mod notice;
 
-pub(crate) use http::error_text;
+pub(crate) use answer::error_text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +28,7 @@ use std::time::Duration;
 
 use engine::model::{Labels, LabelsBuilder};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::config::prometheus::{DiscoveryConfigs, StaticConfig};
@@ -32,8 +38,6 @@ pub(crate) const ADDRESS: &str = "__address__";
 
 /// Shortest time between two hand-overs of a job.
 const THROTTLE: Duration = Duration::from_secs(5);
-/// Messages of one job's kinds that wait to be merged.
-const QUEUE: usize = 64;
 
 /// Targets that were found together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,27 +75,32 @@ pub(crate) trait GroupSink: Send + Sync + 'static {
     fn update(&self, job: &str, groups: Vec<TargetGroup>);
 }
 
-/// What one kind found: all its groups, in place of those before.
-struct Found {
-    section: usize,
-    groups: Vec<TargetGroup>,
+/// What the kinds of one job have found, by section.
+#[derive(Default)]
+struct Board {
+    sections: Mutex<BTreeMap<usize, Vec<TargetGroup>>>,
+    /// Rings when a section has changed.
+    bell: Notify,
 }
 
 /// Where a kind reports to.
 #[derive(Clone)]
 struct Reporter {
+    /// The job, for messages.
+    job: Arc<str>,
     section: usize,
-    tx: mpsc::Sender<Found>,
+    board: Arc<Board>,
 }
 
 impl Reporter {
-    /// False when nobody listens any more.
-    async fn report(&self, groups: Vec<TargetGroup>) -> bool {
-        let found = Found {
-            section: self.section,
-            groups,
-        };
-        self.tx.send(found).await.is_ok()
+    /// `groups` are all that the kind has found, in place of those before. Only the newest report
+    /// waits to be handed on.
+    fn report(&self, groups: Vec<TargetGroup>) {
+        let mut sections = self.board.sections.lock();
+        if sections.get(&self.section) != Some(&groups) {
+            sections.insert(self.section, groups);
+            self.board.bell.notify_one();
+        }
     }
 }
 
@@ -157,7 +166,7 @@ impl Manager {
 }
 
 fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
-    let (tx, rx) = mpsc::channel(QUEUE);
+    let board = Arc::new(Board::default());
     let mut tasks = Tasks::default();
     let statics: Vec<TargetGroup> = c
         .static_configs
@@ -165,12 +174,15 @@ fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
         .enumerate()
         .map(|(i, s)| TargetGroup::from_static(i.to_string(), s, &[]))
         .collect();
+    board.sections.lock().insert(0, statics);
+    let job: Arc<str> = job.into();
     let mut section = 0;
     let mut reporter = || {
         section += 1;
         Reporter {
+            job: Arc::clone(&job),
             section,
-            tx: tx.clone(),
+            board: Arc::clone(&board),
         }
     };
     for c in &c.file {
@@ -182,54 +194,34 @@ fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
     for c in &c.dns {
         tasks.0.push(tokio::spawn(dns::run(c.clone(), reporter())));
     }
-    for (kind, n) in [
-        ("kubernetes_sd_configs", c.kubernetes.len()),
-        ("docker_sd_configs", c.docker.len()),
-        ("consul_sd_configs", c.consul.len()),
-    ] {
-        if n > 0 {
-            tracing::warn!(
-                job,
-                kind,
-                "this kind of service discovery is not available yet"
-            );
-        }
+    for c in &c.kubernetes {
+        let run = kubernetes::run(c.clone(), reporter());
+        tasks.0.push(tokio::spawn(run));
     }
-    let merge = merge(job.to_owned(), statics, rx, sink);
-    tasks.0.push(tokio::spawn(merge));
+    for c in &c.docker {
+        tasks
+            .0
+            .push(tokio::spawn(docker::run(c.clone(), reporter())));
+    }
+    for c in &c.consul {
+        tasks
+            .0
+            .push(tokio::spawn(consul::run(c.clone(), reporter())));
+    }
+    tasks.0.push(tokio::spawn(hand_on(job, board, sink)));
     tasks
 }
 
-/// Merges the kinds of one job and hands them on, throttled.
-async fn merge(
-    job: String,
-    statics: Vec<TargetGroup>,
-    mut rx: mpsc::Receiver<Found>,
-    sink: Arc<dyn GroupSink>,
-) {
-    let mut sections: BTreeMap<usize, Vec<TargetGroup>> = BTreeMap::new();
-    sections.insert(0, statics);
-    let all = |s: &BTreeMap<usize, Vec<TargetGroup>>| s.values().flatten().cloned().collect();
-    sink.update(&job, all(&sections));
-    while let Some(found) = rx.recv().await {
-        let mut changed = take(&mut sections, found);
-        while let Ok(more) = rx.try_recv() {
-            changed |= take(&mut sections, more);
-        }
-        if changed {
-            sink.update(&job, all(&sections));
-            tokio::time::sleep(THROTTLE).await;
-        }
+/// Hands what the board shows to the sink: at once, then whenever it has changed, throttled.
+async fn hand_on(job: Arc<str>, board: Arc<Board>, sink: Arc<dyn GroupSink>) {
+    let mut throttle = Duration::ZERO;
+    loop {
+        let all = board.sections.lock().values().flatten().cloned().collect();
+        sink.update(&job, all);
+        tokio::time::sleep(throttle).await;
+        throttle = THROTTLE;
+        board.bell.notified().await;
     }
-}
-
-/// True when that changes anything.
-fn take(sections: &mut BTreeMap<usize, Vec<TargetGroup>>, found: Found) -> bool {
-    if sections.get(&found.section) == Some(&found.groups) {
-        return false;
-    }
-    sections.insert(found.section, found.groups);
-    true
 }
 
 #[cfg(test)]

@@ -19,9 +19,8 @@ mod storage;
 pub(crate) use super::LabelMap;
 pub(crate) use alerting::{AlertingConfig, AlertmanagerConfig};
 pub(crate) use discovery::{
-    ConsulSdConfig, DiscoveryConfigs, DnsRecordType, DnsSdConfig, DockerFilter, DockerSdConfig,
-    FileSdConfig, HttpSdConfig, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
-    StaticConfig,
+    ConsulSdConfig, DiscoveryConfigs, DnsRecordType, DnsSdConfig, DockerSdConfig, FileSdConfig,
+    HttpSdConfig, KubernetesAttach, KubernetesRole, KubernetesSdConfig, StaticConfig,
 };
 pub(crate) use http_client::{
     Authorization, BasicAuth, HttpClientConfig, HttpClientFile, HttpHeader, OAuth2, ProxyConfig,

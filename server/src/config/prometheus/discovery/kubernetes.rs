@@ -170,7 +170,24 @@ impl Check for KubernetesSdConfig {
         if in_cluster && custom {
             return Err("to use custom HTTP client configuration please provide the 'api_server' URL explicitly".into());
         }
-        for s in &self.selectors {
+        for (given, field) in [
+            (!self.api_server.is_empty(), "api_server"),
+            (!self.kubeconfig_file.is_empty(), "kubeconfig_file"),
+        ] {
+            if given && self.namespaces.own_namespace {
+                return Err(format!(
+                    "cannot use '{field}' and 'namespaces.own_namespace' simultaneously"
+                ));
+            }
+        }
+        for (i, s) in self.selectors.iter().enumerate() {
+            if self.selectors[..i]
+                .iter()
+                .any(|before| before.role == s.role)
+            {
+                let role = s.role.map_or("", KubernetesRole::name);
+                return Err(format!("duplicated selector role: {role}"));
+            }
             if let Some(selected) = s.role
                 && !Self::selector_fits(role, selected)
             {

@@ -12,10 +12,10 @@ mod kubernetes;
 
 pub(crate) use consul::ConsulSdConfig;
 pub(crate) use dns::{DnsRecordType, DnsSdConfig};
-pub(crate) use docker::{DockerFilter, DockerSdConfig};
+pub(crate) use docker::DockerSdConfig;
 pub(crate) use file::FileSdConfig;
 pub(crate) use http::HttpSdConfig;
-pub(crate) use kubernetes::{KubernetesRole, KubernetesSdConfig, KubernetesSelector};
+pub(crate) use kubernetes::{KubernetesAttach, KubernetesRole, KubernetesSdConfig};
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
