@@ -332,8 +332,7 @@ pub(super) fn beside(file: Option<PathBuf>, main: &Plan) -> Result<AlertmanagerP
         Some(f) => Source::Usable(f),
         None => Source::Text(BUILT_IN.into()),
     };
-    let host = main.listen.first().and_then(|l| l.rsplit_once(':'));
-    let host = host.map_or("127.0.0.1", |(h, _)| h);
+    let host = personality::host(&main.listen);
     let shown = if host.is_empty() { "localhost" } else { host };
     own.options.external_url = format!("http://{shown}:9093");
     own.route_prefix = String::new();

@@ -27,6 +27,12 @@ pub(super) fn start_log(level: &str, format: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The host of the first address: parts that have a port of their own listen where the main one does.
+pub(super) fn host(listen: &[String]) -> &str {
+    let first = listen.first().and_then(|l| l.rsplit_once(':'));
+    first.map_or("127.0.0.1", |(host, _)| host)
+}
+
 /// The URL users reach us under and the prefix of our routes.
 ///
 /// # Errors

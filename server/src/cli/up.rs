@@ -115,7 +115,11 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             }
             plan.familiar = vec![Familiar {
                 what: "loki",
-                address: format!("127.0.0.1:{}", plan.loki.listen_port),
+                address: format!(
+                    "{}:{}",
+                    personality::host(&plan.listen),
+                    plan.loki.listen_port
+                ),
             }];
             let alerting = m.get_one::<String>("DIR");
             let alerting = alerting.and_then(|d| alertmanager::find(Path::new(d)));
