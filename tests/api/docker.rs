@@ -84,10 +84,12 @@ fn containers_are_found_once_their_engine_is_there() {
     let dir = TempDir::new();
     let socket = dir.path().join("docker.sock");
     let host = format!("host: 'unix://{}', refresh_interval: 1s", socket.display());
+    // Targets that differ in nothing but meta labels would be one.
+    let own = "relabel_configs: [{source_labels: [__meta_docker_container_name], target_label: c}]";
     let s = Server::with_config(
         &format!(
             "global: {{scrape_interval: 1h}}\nscrape_configs:\n\
-             - {{job_name: first, docker_sd_configs: [{{{host}, filters: [{{name: label, values: \
+             - {{job_name: first, {own}, docker_sd_configs: [{{{host}, filters: [{{name: label, values: \
              [a, b]}}]}}]}}\n\
              - {{job_name: all, docker_sd_configs: [{{{host}, match_first_network: false, port: \
              9000, host_networking_host: 'here:1'}}]}}\n"

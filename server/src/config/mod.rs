@@ -32,6 +32,7 @@ mod value;
 pub(crate) mod web;
 pub(crate) mod yaml;
 
+pub(crate) use fields::Check;
 pub(crate) use secret::Secret;
 pub(crate) use value::{ByteSize, ConfigUrl, LabelMap, MultiMap, PromDuration};
 pub(crate) use yaml::{ConfigError, parse as parse_yaml, render as render_yaml};

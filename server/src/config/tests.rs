@@ -114,6 +114,16 @@ fn mistakes_are_named_in_the_familys_words() {
             r#"unknown Kubernetes SD role "x""#,
         ),
         (
+            "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod, kubeconfig_file: k, \
+             namespaces: {own_namespace: true}}]}]",
+            "cannot use 'kubeconfig_file' and 'namespaces.own_namespace' simultaneously",
+        ),
+        (
+            "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod, selectors: \
+             [{role: pod, label: a=b}, {role: pod, field: c=d}]}]}]",
+            "duplicated selector role: pod",
+        ),
+        (
             "scrape_configs: [{job_name: a, docker_sd_configs: [{}]}]",
             "host missing",
         ),

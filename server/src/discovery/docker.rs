@@ -307,3 +307,35 @@ struct Network {
     #[serde(deserialize_with = "or_default")]
     labels: BTreeMap<String, String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_sockets_or_urls() {
+        let at = |host: &str, plain| {
+            let (url, socket) = place(host, plain).unwrap();
+            (url.to_string(), socket.map(|s| s.display().to_string()))
+        };
+        let socket = Some("/var/run/docker.sock".to_owned());
+        let unix = at("unix:///var/run/docker.sock", true);
+        assert_eq!(unix, ("http://docker/".to_owned(), socket));
+        assert_eq!(at("tcp://h:2375", true).0, "http://h:2375/");
+        assert_eq!(at("tcp://h:2376", false).0, "https://h:2376/");
+        assert_eq!(at("http://h:2375/engine", true).0, "http://h:2375/engine");
+        let e = place("npipe:////./pipe/docker_engine", true).unwrap_err();
+        assert!(
+            e.contains("\"npipe\" is not one of unix, tcp, http, https"),
+            "{e}"
+        );
+    }
+
+    #[test]
+    fn a_circle_of_shared_networks_ends() {
+        let json = r#"[{"Id":"a","HostConfig":{"NetworkMode":"container:b"}},
+            {"Id":"b","HostConfig":{"NetworkMode":"container:a"},"NetworkSettings":null}]"#;
+        let all: Vec<Container> = serde_json::from_str(json).unwrap();
+        assert!(networks_of(&all[0], &all).is_empty());
+    }
+}

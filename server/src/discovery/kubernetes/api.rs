@@ -101,7 +101,10 @@ impl Door {
         if let Some(api) = &*api {
             return Ok(Arc::clone(api));
         }
-        let place = self.place()?;
+        let mut place = self.place()?;
+        // Each watch holds its own connection. As streams of one they would wait for each other as
+        // soon as there are more than the server lets a connection have.
+        place.client.enable_http2 = false;
         let setup = |e: client::ClientError| ApiError::Setup(e.to_string());
         let built = Arc::new(Api {
             base: Url::parse(&place.server).map_err(|e| {

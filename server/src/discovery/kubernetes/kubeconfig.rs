@@ -10,8 +10,8 @@ use base64::Engine as _;
 use serde::Deserialize;
 
 use super::api::Place;
-use crate::config::Secret;
 use crate::config::prometheus::{BasicAuth, HttpClientConfig};
+use crate::config::{Check as _, Secret};
 
 /// Largest file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -115,6 +115,7 @@ fn credentials(
             ..BasicAuth::default()
         });
     }
+    client.tls_config.check()?;
     client.check()
 }
 

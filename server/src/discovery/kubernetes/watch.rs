@@ -87,6 +87,7 @@ pub(super) async fn follow(
                 Ok(Ended::Server) => notice.pause().await,
                 Err(e) if e.gone() => {
                     tracing::debug!(path = follower.path, error = %e, "listing again");
+                    notice.pause().await;
                     break;
                 }
                 Err(e) => {
