@@ -75,6 +75,12 @@ fn compose_file_names_what_there_is() {
         if words(&s["ports"]) != [format!("{port}:{port}")] {
             problems.push(format!("{name} has not port {port}"));
         }
+        // The image asks at the main port.
+        let asked = words(&s["healthcheck"]["test"]);
+        let own = format!("--url=http://127.0.0.1:{port}");
+        if port != 9090 && s["healthcheck"]["disable"] != true && asked.last() != Some(&own) {
+            problems.push(format!("{name} is asked for its health by {asked:?}"));
+        }
         if s["image"] != "sextant:latest" {
             problems.push(format!("{name} has image {}", s["image"]));
         }
