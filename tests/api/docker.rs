@@ -102,6 +102,10 @@ fn containers_are_found_once_their_engine_is_there() {
         own.filter(|l| l.contains("No such file")).count()
     };
     wait("the reason", || told("first") == 1 && told("all") == 1);
+    let failures = "prometheus_sd_refresh_failures_total{config=\"first\",mechanism=\"docker\"} ";
+    let page = s.get("/metrics").text();
+    let failures = page.lines().find_map(|l| l.strip_prefix(failures));
+    assert!(failures.is_some_and(|n| n != "0"), "{failures:?}");
     let engine = Engine::default();
     let web = json!({
         "back": {"NetworkID": "net2", "IPAddress": "10.2.0.2"},

@@ -581,6 +581,11 @@ fn what_is_forbidden_is_told_once_and_tried_again() {
     let before = asked();
     wait("more attempts", || asked() >= before + 2);
     assert_eq!((told("pods"), told("ends")), (1, 1));
+    let page = s.get("/metrics").text();
+    let line = |l: &&str| l.starts_with("prometheus_sd_kubernetes_failures_total ");
+    let failed = page.lines().find(line).and_then(|l| l.split(' ').nth(1));
+    let failed: f64 = failed.and_then(|n| n.parse().ok()).expect("a number");
+    assert!(failed >= 2.0, "{failed}");
     // Without its pods an endpoint would lack labels that it has.
     assert_eq!(addresses(&s, "ends").len(), 0);
     cluster.forbid("pods", false);

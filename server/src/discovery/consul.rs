@@ -48,7 +48,7 @@ enum Found {
 }
 
 pub(super) async fn run(c: ConsulSdConfig, to: Reporter) {
-    let mut notice = Notice::new(&to.job, format!("consul {}", c.server));
+    let mut notice = Notice::new(&to, format!("consul {}", c.server));
     let agent = loop {
         match Agent::open(&c).await {
             Ok(agent) => break Arc::new(agent),
@@ -97,7 +97,7 @@ pub(super) async fn run(c: ConsulSdConfig, to: Reporter) {
                     for name in names {
                         followed.entry(name).or_insert_with_key(|name| {
                             let what = format!("consul {}: service {name:?}", c.server);
-                            let notice = Notice::new(&to.job, what);
+                            let notice = Notice::new(&to, what);
                             let (agent, out) = (agent.clone(), out.clone());
                             tasks.spawn(follow_service(agent, name.clone(), notice, out))
                         });

@@ -22,7 +22,10 @@ pub(super) async fn run(c: DnsSdConfig, to: Reporter) {
                 for name in &c.names {
                     match lookup(&resolver, name, &c).await {
                         // A name that fails keeps its targets.
-                        Err(e) => tracing::error!(name, error = %e, "DNS lookup failed"),
+                        Err(e) => {
+                            to.failed();
+                            tracing::error!(name, error = %e, "DNS lookup failed");
+                        }
                         Ok(group) => match groups.iter_mut().find(|g| g.source == *name) {
                             Some(g) => *g = group,
                             None => groups.push(group),

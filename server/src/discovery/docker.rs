@@ -29,7 +29,7 @@ const HOST_MODE: &str = "host";
 
 pub(super) async fn run(c: DockerSdConfig, to: Reporter) {
     let every = c.refresh_interval.as_std().max(Duration::from_secs(1));
-    let mut notice = Notice::new(&to.job, format!("docker {}", c.host));
+    let mut notice = Notice::new(&to, format!("docker {}", c.host));
     let mut engine = None;
     loop {
         match ask(&c, &mut engine).await {

@@ -26,10 +26,10 @@ pub(super) async fn run(c: FileSdConfig, to: Reporter) {
         if all {
             since_refresh = Duration::ZERO;
         }
-        let patterns = c.files.clone();
+        let (patterns, counts) = (c.files.clone(), to.clone());
         // Reading files blocks; the state travels with the work.
         let work = tokio::task::spawn_blocking(move || {
-            let changed = state.read(&patterns, all);
+            let changed = state.read(&patterns, all, &counts);
             (state, changed)
         });
         let Ok((s, changed)) = work.await else { return };
@@ -52,8 +52,9 @@ impl State {
         self.files.values().flat_map(|(_, g)| g).cloned().collect()
     }
 
-    /// Reads new and changed files, or all. True when anything may have changed.
-    fn read(&mut self, patterns: &[String], all: bool) -> bool {
+    /// Reads new and changed files, or all; failures are counted by `to`. True when anything may
+    /// have changed.
+    fn read(&mut self, patterns: &[String], all: bool, to: &Reporter) -> bool {
         let mut changed = false;
         let paths: Vec<PathBuf> = patterns.iter().flat_map(|p| expand(p)).collect();
         let before = self.files.len();
@@ -72,6 +73,7 @@ impl State {
                 }
                 // The old targets stay.
                 Err(e) => {
+                    to.failed();
                     tracing::error!(file = %path.display(), error = %e, "cannot read target file");
                     if let Some((s, _)) = self.files.get_mut(&path) {
                         *s = stamp;

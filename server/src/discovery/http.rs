@@ -17,6 +17,7 @@ pub(super) async fn run(c: HttpSdConfig, to: Reporter) {
         match ask(&c, &mut credentials).await {
             Ok(groups) => to.report(groups),
             Err(e) => {
+                to.failed();
                 tracing::error!(url = %c.url.redacted(), error = %e, "unable to refresh target groups");
             }
         }

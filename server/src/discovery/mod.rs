@@ -19,8 +19,10 @@ mod http;
 mod kubernetes;
 mod naming;
 mod notice;
+mod numbers;
 
 pub(crate) use answer::error_text;
+pub(crate) use numbers::Numbers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,11 +90,18 @@ struct Board {
 struct Reporter {
     /// The job, for messages.
     job: Arc<str>,
+    kind: &'static str,
     section: usize,
     board: Arc<Board>,
+    numbers: Arc<Numbers>,
 }
 
 impl Reporter {
+    /// Counts an attempt that failed.
+    fn failed(&self) {
+        self.numbers.failed(self.kind, &self.job);
+    }
+
     /// `groups` are all that the kind has found, in place of those before. Only the newest report
     /// waits to be handed on.
     fn report(&self, groups: Vec<TargetGroup>) {
@@ -125,6 +134,7 @@ struct Job {
 pub(crate) struct Manager {
     sink: Arc<dyn GroupSink>,
     jobs: Mutex<BTreeMap<String, Job>>,
+    numbers: Arc<Numbers>,
 }
 
 impl Manager {
@@ -133,14 +143,26 @@ impl Manager {
         Self {
             sink,
             jobs: Mutex::default(),
+            numbers: Arc::default(),
         }
+    }
+
+    /// What discovery counts, for the page with our own metrics.
+    pub(crate) fn numbers(&self) -> Arc<Numbers> {
+        Arc::clone(&self.numbers)
     }
 
     /// Runs exactly `wanted`. Must be called within a runtime.
     pub(crate) fn apply(&self, wanted: impl IntoIterator<Item = (String, DiscoveryConfigs)>) {
         let wanted: BTreeMap<String, DiscoveryConfigs> = wanted.into_iter().collect();
         let mut jobs = self.jobs.lock();
-        jobs.retain(|name, job| wanted.get(name) == Some(&job.configs));
+        jobs.retain(|name, job| {
+            let same = wanted.get(name) == Some(&job.configs);
+            if !same {
+                self.numbers.close(name);
+            }
+            same
+        });
         for (name, configs) in wanted {
             if jobs.contains_key(&name) {
                 continue;
@@ -148,7 +170,7 @@ impl Manager {
             for kind in &configs.unsupported {
                 tracing::warn!(job = %name, kind, "this kind of service discovery has no effect");
             }
-            let tasks = start(&name, &configs, Arc::clone(&self.sink));
+            let tasks = start(&name, &configs, &self.numbers, Arc::clone(&self.sink));
             jobs.insert(
                 name,
                 Job {
@@ -165,7 +187,12 @@ impl Manager {
     }
 }
 
-fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
+fn start(
+    job: &str,
+    c: &DiscoveryConfigs,
+    numbers: &Arc<Numbers>,
+    sink: Arc<dyn GroupSink>,
+) -> Tasks {
     let board = Arc::new(Board::default());
     let mut tasks = Tasks::default();
     let statics: Vec<TargetGroup> = c
@@ -177,36 +204,45 @@ fn start(job: &str, c: &DiscoveryConfigs, sink: Arc<dyn GroupSink>) -> Tasks {
     board.sections.lock().insert(0, statics);
     let job: Arc<str> = job.into();
     let mut section = 0;
-    let mut reporter = || {
+    let mut reporter = |kind| {
         section += 1;
+        numbers.open(kind, &job);
         Reporter {
             job: Arc::clone(&job),
+            kind,
             section,
             board: Arc::clone(&board),
+            numbers: Arc::clone(numbers),
         }
     };
     for c in &c.file {
-        tasks.0.push(tokio::spawn(file::run(c.clone(), reporter())));
+        tasks
+            .0
+            .push(tokio::spawn(file::run(c.clone(), reporter("file"))));
     }
     for c in &c.http {
-        tasks.0.push(tokio::spawn(http::run(c.clone(), reporter())));
+        tasks
+            .0
+            .push(tokio::spawn(http::run(c.clone(), reporter("http"))));
     }
     for c in &c.dns {
-        tasks.0.push(tokio::spawn(dns::run(c.clone(), reporter())));
+        tasks
+            .0
+            .push(tokio::spawn(dns::run(c.clone(), reporter("dns"))));
     }
     for c in &c.kubernetes {
-        let run = kubernetes::run(c.clone(), reporter());
+        let run = kubernetes::run(c.clone(), reporter("kubernetes"));
         tasks.0.push(tokio::spawn(run));
     }
     for c in &c.docker {
         tasks
             .0
-            .push(tokio::spawn(docker::run(c.clone(), reporter())));
+            .push(tokio::spawn(docker::run(c.clone(), reporter("docker"))));
     }
     for c in &c.consul {
         tasks
             .0
-            .push(tokio::spawn(consul::run(c.clone(), reporter())));
+            .push(tokio::spawn(consul::run(c.clone(), reporter("consul"))));
     }
     tasks.0.push(tokio::spawn(hand_on(job, board, sink)));
     tasks

@@ -1,7 +1,8 @@
 //! Says what keeps a kind from its work once, not at every attempt.
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use super::Reporter;
 
 /// First wait after a failure.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -10,7 +11,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What was last said about one source, and how long to wait before the next attempt.
 pub(super) struct Notice {
-    job: Arc<str>,
+    to: Reporter,
     /// Of whom, as in `pods of namespace "a"`.
     what: String,
     said: Option<String>,
@@ -19,20 +20,21 @@ pub(super) struct Notice {
 
 impl Notice {
     /// Nothing was said yet.
-    pub(super) fn new(job: &Arc<str>, what: impl Into<String>) -> Self {
+    pub(super) fn new(to: &Reporter, what: impl Into<String>) -> Self {
         Self {
-            job: Arc::clone(job),
+            to: to.clone(),
             what: what.into(),
             said: None,
             wait: WAIT_FIRST,
         }
     }
 
-    /// Logs `problem`, unless it was the last thing said.
+    /// Counts a failure; logs `problem`, unless it was the last thing said.
     pub(super) fn say(&mut self, problem: &str) {
+        self.to.failed();
         if self.said.as_deref() != Some(problem) {
             tracing::error!(
-                job = %self.job,
+                job = %self.to.job,
                 from = %self.what,
                 error = problem,
                 "targets cannot be discovered; trying again"
@@ -44,7 +46,7 @@ impl Notice {
     /// Logs that the source waits for what is not there yet, unless it was the last thing said.
     pub(super) fn wait_for(&mut self, what: &str) {
         if self.said.as_deref() != Some(what) {
-            tracing::warn!(job = %self.job, from = %self.what, "waiting: {what}");
+            tracing::warn!(job = %self.to.job, from = %self.what, "waiting: {what}");
             self.said = Some(what.to_owned());
         }
     }
@@ -53,7 +55,7 @@ impl Notice {
     pub(super) fn fine(&mut self) {
         self.wait = WAIT_FIRST;
         if self.said.take().is_some() {
-            tracing::info!(job = %self.job, from = %self.what, "targets are discovered again");
+            tracing::info!(job = %self.to.job, from = %self.what, "targets are discovered again");
         }
     }
 

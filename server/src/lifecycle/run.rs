@@ -247,6 +247,8 @@ async fn serve(plan: Plan) -> Exit {
         return Exit::Start;
     }
     api.metrics.register(Arc::new(services.scraping.board()));
+    let discovery = services.scraping.discovery_numbers();
+    api.metrics.register(discovery);
     api.set_scraper(services.scraping.scraper());
     api.set_rules(services.rules.clone());
     let kept = (api.clone(), plan.config.clone(), services.clone());

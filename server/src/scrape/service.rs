@@ -51,6 +51,11 @@ impl Service {
         Board(Arc::clone(&self.scraper))
     }
 
+    /// What discovery counts, for the same page.
+    pub(crate) fn discovery_numbers(&self) -> Arc<discovery::Numbers> {
+        self.discovery.numbers()
+    }
+
     /// The targets, for whoever shows them.
     pub(crate) fn scraper(&self) -> Arc<Scraper> {
         Arc::clone(&self.scraper)

@@ -47,7 +47,7 @@ const GATHER: Duration = Duration::from_millis(200);
 pub(super) async fn run(c: KubernetesSdConfig, to: Reporter) {
     let Some(role) = c.role else { return };
     let what = format!("kubernetes {}", role.name());
-    let mut notice = Notice::new(&to.job, &what);
+    let mut notice = Notice::new(&to, &what);
     let door = Arc::new(Door::new(c.clone()));
     let namespaces = loop {
         match door.check().and_then(|()| namespaces(&c)) {
@@ -68,7 +68,7 @@ pub(super) async fn run(c: KubernetesSdConfig, to: Reporter) {
             "" => format!("{what}: {name}"),
             namespace => format!("{what}: {name} of namespace {namespace:?}"),
         };
-        let notice = Notice::new(&to.job, of);
+        let notice = Notice::new(&to, of);
         let door = Arc::clone(&door);
         followers.spawn(watch::follow(door, scope, notice, out.clone()));
     }
