@@ -21,6 +21,7 @@ mod node_exporter;
 mod openuser;
 mod otlp;
 mod pair;
+mod promtail;
 mod queries;
 mod queries_of_death;
 mod query_command;
