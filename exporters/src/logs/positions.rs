@@ -54,12 +54,57 @@ pub struct Known {
     pub offsets: BTreeMap<String, String>,
     /// Which files they belong to.
     pub records: Vec<Record>,
+    /// Cursors that the first file holds rounded down, as they are.
+    pub exact: BTreeMap<String, String>,
 }
+
+impl Known {
+    /// The place of a source that is no file; exactly, when the rounded one still belongs to it.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&str> {
+        let rounded = self.offsets.get(key)?;
+        let exact = self.exact.get(key).filter(|e| is_rounded(rounded, e));
+        Some(exact.unwrap_or(rounded))
+    }
+
+    /// Notes places of sources that are no files. Times of containers go to the first file in
+    /// whole seconds, as Promtail reads and writes them.
+    pub fn put_places(&mut self, places: BTreeMap<String, String>) {
+        for (key, place) in places {
+            match place.split_once('.').filter(|_| key.starts_with(CONTAINER)) {
+                None => drop(self.offsets.insert(key, place)),
+                Some((seconds, _)) => {
+                    self.offsets.insert(key.clone(), seconds.to_owned());
+                    self.exact.insert(key, place);
+                }
+            }
+        }
+    }
+}
+
+/// Whether `exact` is `rounded` with a fraction.
+fn is_rounded(rounded: &str, exact: &str) -> bool {
+    exact
+        .strip_prefix(rounded)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// What stands in the second file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Beside {
+    files: Vec<Record>,
+    cursors: BTreeMap<String, String>,
+}
+
+/// In front of the id of a container in its key.
+pub const CONTAINER: &str = "cursor-";
+/// In front of the name of a job in the key of its journal.
+pub const JOURNAL: &str = "journal-";
 
 /// Keys that belong to no file and are never removed.
 #[must_use]
 pub fn is_cursor(key: &str) -> bool {
-    key.starts_with("cursor-") || key.starts_with("journal-")
+    key.starts_with(CONTAINER) || key.starts_with(JOURNAL)
 }
 
 /// The path of the records that belong to the positions file `file`.
@@ -70,12 +115,17 @@ pub fn identities_path(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Reads the records beside `file`. Without them, or when they cannot be read, there are none:
-/// offsets count by path then.
+/// What is known when `offsets` stand in `file`, with the records beside it. Without those, or when
+/// they cannot be read, offsets count by path.
 #[must_use]
-pub fn read_records(file: &Path) -> Vec<Record> {
+pub fn known(file: &Path, offsets: BTreeMap<String, String>) -> Known {
     let text = fs::read(identities_path(file)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    let beside: Beside = serde_json::from_slice(&text).unwrap_or_default();
+    Known {
+        offsets,
+        records: beside.files,
+        exact: beside.cursors,
+    }
 }
 
 /// The positions file's text.
@@ -114,8 +164,12 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
 /// # Errors
 /// When a file cannot be written; the old ones stay.
 pub fn save(file: &Path, known: &Known) -> io::Result<()> {
-    let records = serde_json::to_vec(&known.records).map_err(io::Error::other)?;
-    replace(&identities_path(file), &records)?;
+    let beside = Beside {
+        files: known.records.clone(),
+        cursors: known.exact.clone(),
+    };
+    let beside = serde_json::to_vec(&beside).map_err(io::Error::other)?;
+    replace(&identities_path(file), &beside)?;
     replace(file, text(&known.offsets).as_bytes())
 }
 
@@ -135,5 +189,19 @@ mod tests {
             "positions:\n  /a.log: \"4\"\n  \"/b c: d\": \"7\"\n  \"cursor-x\": \"9\"\n"
         );
         assert_eq!(text(&BTreeMap::new()), "positions: {}\n");
+    }
+
+    #[test]
+    fn times_of_containers_are_whole_seconds_in_the_file() {
+        let mut known = Known::default();
+        let places = [("cursor-a", "17.000000005"), ("journal-j", "s=1.2;i=3")];
+        known.put_places(places.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        assert_eq!(known.offsets["cursor-a"], "17");
+        assert_eq!(known.offsets["journal-j"], "s=1.2;i=3");
+        assert_eq!(known.place("cursor-a"), Some("17.000000005"));
+        // Somebody else has gone on since.
+        known.offsets.insert("cursor-a".into(), "18".into());
+        assert_eq!(known.place("cursor-a"), Some("18"));
+        assert_eq!(known.place("cursor-b"), None);
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
-use exporters::logs::positions::{Known, read_records};
+use exporters::logs::positions::{self, Known};
 use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
 use exporters::logs::tail::{Files, PathPattern, Target};
 use parking_lot::Mutex;
@@ -176,10 +176,7 @@ fn known(config: &PromtailConfig) -> Result<Known, String> {
         }
         Err(e) => return Err(format!("positions: {e}")),
     };
-    Ok(Known {
-        offsets,
-        records: read_records(file),
-    })
+    Ok(positions::known(file, offsets))
 }
 
 /// An agent at work.

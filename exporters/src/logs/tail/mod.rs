@@ -13,11 +13,10 @@
 //!   last known one and carry its name with a suffix are read too.
 //! - TAIL3  Reading is fair: no file gets more than [`TURN_BYTES`] before the next one's turn.
 //!
-//! Read next: `reader.rs`, `follow.rs`, `progress.rs`.
+//! Read next: `reader.rs`, `follow.rs`, `../progress.rs`.
 
 mod follow;
 mod glob;
-mod progress;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +88,13 @@ fn changed_at(folder: &Path) -> Option<SystemTime> {
     std::fs::metadata(folder).and_then(|m| m.modified()).ok()
 }
 
+/// Labels of the lines of one file of a target.
+fn labelled(t: &Target, path: &Path) -> LabelSet {
+    let mut labels = t.labels.clone();
+    labels.insert(FILENAME.into(), path.to_string_lossy().into_owned());
+    labels
+}
+
 impl Files {
     /// Nothing to read yet; `known` is what earlier runs left.
     #[must_use]
@@ -140,7 +146,11 @@ impl Files {
             events.push(Event::Stopped(key.1));
         }
         for (key, target) in wanted {
-            if self.followed.contains_key(&key) {
+            if let Some(f) = self.followed.get_mut(&key) {
+                let own = self.targets.get(target).map(|t| labelled(t, &key.1));
+                if let Some(labels) = own.filter(|l| *l != *f.labels) {
+                    f.labels = Arc::new(labels);
+                }
                 continue;
             }
             if self.followed.len() >= OPEN_MAX {
@@ -153,10 +163,9 @@ impl Files {
             let Some(t) = self.targets.get(target) else {
                 continue;
             };
-            let mut labels = t.labels.clone();
             let path = key.1.clone();
-            labels.insert(FILENAME.into(), path.to_string_lossy().into_owned());
-            match Followed::open(&path, Arc::new(labels), &self.known, now_ns) {
+            let labels = Arc::new(labelled(t, &path));
+            match Followed::open(&path, labels, &self.known, now_ns) {
                 Ok(f) => {
                     self.followed.insert(key, f);
                     events.push(Event::Started(path));
@@ -205,18 +214,34 @@ impl Files {
         let mut live = BTreeSet::new();
         for ((_, path), f) in &self.followed {
             let name = path.to_string_lossy().into_owned();
-            match f.done() {
-                Some(done) => drop(offsets.insert(name.clone(), done.to_string())),
-                None => drop(offsets.remove(&name)),
-            }
             f.records(&name, &mut records);
-            live.insert(name);
+            let first = live.insert(name.clone());
+            let Some(done) = f.done() else {
+                if first {
+                    offsets.remove(&name);
+                }
+                continue;
+            };
+            // Of two jobs that read one file the slower one counts (POS2).
+            let other = offsets.get(&name).filter(|_| !first);
+            let other = other.and_then(|o| o.parse::<u64>().ok()).unwrap_or(done);
+            offsets.insert(name, done.min(other).to_string());
         }
         // Of files that are not followed now (their job is gone), what is known stays.
         let others = self.known.records.iter();
         records.extend(others.filter(|r| !live.contains(&r.path)).cloned());
         records.retain(|r| r.rotated || offsets.contains_key(&r.path));
-        Known { offsets, records }
+        Known {
+            offsets,
+            records,
+            exact: self.known.exact.clone(),
+        }
+    }
+
+    /// Where an earlier run left a source that is no file.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&str> {
+        self.known.place(key)
     }
 
     /// Numbers of every file.

@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::progress::Progress;
 use crate::logs::entry::Ticket;
 use crate::logs::positions::Identity;
+use crate::logs::progress::Progress;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 256 * 1024;

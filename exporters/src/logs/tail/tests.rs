@@ -115,7 +115,7 @@ fn a_cut_file_begins_again_and_a_gone_one_is_forgotten() {
     let path = d.0.join("a.log").to_string_lossy().into_owned();
     let known = Known {
         offsets: BTreeMap::from([(path.clone(), "99".into()), ("cursor-x".into(), "1".into())]),
-        records: Vec::new(),
+        ..Known::default()
     };
     let mut f = d.files(known);
     assert_eq!(lines(&mut f), ["s"]);

@@ -1,10 +1,10 @@
-//! How much of a file is done: lines leave in any order, the position goes to the oldest that has
+//! How much of a source is done: lines leave in any order, the position goes to the oldest that has
 //! not.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::logs::entry::Ticket;
+use super::entry::Ticket;
 
 #[derive(Debug, Default)]
 struct State {
@@ -14,9 +14,9 @@ struct State {
     open: BTreeSet<u64>,
 }
 
-/// Progress of one file.
+/// Progress of one source.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<State>);
+pub(crate) struct Progress(Mutex<State>);
 
 /// A piece on its way (LOG1).
 struct Piece {
@@ -31,7 +31,7 @@ impl Drop for Piece {
 }
 
 impl Progress {
-    pub(super) fn at(offset: u64) -> Arc<Self> {
+    pub(crate) fn at(offset: u64) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             handed: offset,
             open: BTreeSet::new(),
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// Hands out the bytes from `start` to `end`. They are done when the last ticket is dropped.
-    pub(super) fn hand_out(self: &Arc<Self>, start: u64, end: u64) -> Ticket {
+    pub(crate) fn hand_out(self: &Arc<Self>, start: u64, end: u64) -> Ticket {
         let mut s = self.state();
         s.open.insert(start);
         s.handed = end;
@@ -54,13 +54,13 @@ impl Progress {
     }
 
     /// Bytes before this are done.
-    pub(super) fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         let s = self.state();
         s.open.first().copied().unwrap_or(s.handed)
     }
 
     /// Whether nothing is on its way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.state().open.is_empty()
     }
 }
