@@ -118,6 +118,16 @@ impl Stream {
         Ok(())
     }
 
+    /// Time of the oldest line that has begun and not ended.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<i64> {
+        self.partial
+            .iter()
+            .filter(|p| p.began)
+            .filter_map(|p| p.time_ns)
+            .min()
+    }
+
     /// What is left when the stream has ended.
     pub fn finish(&mut self, take: &mut dyn FnMut(Line)) {
         if self.terminal && !self.buffer.is_empty() {
@@ -218,6 +228,7 @@ mod tests {
             for piece in bytes.chunks(size) {
                 s.push(piece, &mut |l| seen.push(l)).unwrap();
             }
+            assert!(s.waiting_since().is_some());
             s.finish(&mut |l| seen.push(l));
             let base = 1_704_067_200_000_000_001;
             let times: Vec<_> = seen

@@ -12,12 +12,17 @@
 //! - AGT3  A source that does not exist here is refused by its name when the configuration is
 //!   loaded, never ignored.
 //!
-//! Read next: `read.rs`, `send.rs`, `pages.rs`, `language.rs`.
+//! Read next: `targets.rs` and `read.rs` for files, `sources/` and `feed.rs` for the rest,
+//! `send.rs` and `local.rs`, `pages.rs`, `language.rs`.
 
+mod feed;
 mod language;
+mod local;
 mod pages;
 mod read;
 mod send;
+mod sources;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -31,18 +36,24 @@ use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
 use exporters::logs::positions::{self, Known};
 use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
-use exporters::logs::tail::{Files, PathPattern, Target};
+use exporters::logs::tail::Files;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::promtail::PromtailConfig;
+use crate::discovery::{Manager, TargetGroup};
+use crate::http::ListenerOptions;
 use crate::relabel::Relabel;
+use feed::Feed;
 use language::Languages;
+pub(crate) use local::Local;
 pub(crate) use pages::{Pages, router};
 use read::{Periods, Reading, Stopped, View};
-use send::Sender;
+use send::{SendNumbers, Sender};
+use sources::Sources;
+use targets::{FileJob, FileTargets, Inbox};
 
 /// Pieces that wait for a receiver besides the one it works on.
 const QUEUE: usize = 2;
@@ -53,8 +64,24 @@ const POLL_MIN: Duration = Duration::from_millis(20);
 pub(crate) struct Plan {
     config: PromtailConfig,
     outside: Outside,
-    pipelines: Vec<Pipeline>,
-    targets: Vec<Target>,
+    jobs: Vec<Job>,
+}
+
+/// One job.
+struct Job {
+    /// For lines of files.
+    pipeline: Pipeline,
+    rules: Arc<Relabel>,
+}
+
+/// Where entries go.
+pub(crate) enum Destination {
+    /// To the clients of the configuration.
+    Clients,
+    /// To this process' own store.
+    Local(Local),
+    /// To whoever prints them; no position is kept.
+    Print(fn(&Entry)),
 }
 
 fn hostname() -> String {
@@ -80,48 +107,31 @@ impl Plan {
             language: Arc::new(Languages),
             numbers: Arc::new(Numbers::default()),
         };
-        let (mut pipelines, mut targets) = (Vec::new(), Vec::new());
-        for (job, c) in config.scrape_configs.iter().enumerate() {
+        let mut jobs = Vec::new();
+        let here = hostname();
+        for (number, c) in config.scrape_configs.iter().enumerate() {
             let named = |e: &dyn std::fmt::Display| format!("job {:?}: {e}", c.job_name);
-            let built = Pipeline::new(&c.pipeline_stages, &outside);
-            pipelines.push(built.map_err(|e| named(&e))?);
+            let pipeline = Pipeline::new(&c.pipeline_stages, &outside).map_err(|e| named(&e))?;
             let rules = Relabel::compile(&c.relabel_configs, true).map_err(|e| named(&e))?;
+            // Paths that stand here are checked now, those of discovery when they come.
             for s in &c.static_configs {
-                let mut labels = Labels::from_pairs(s.labels.iter()).to_builder();
-                let address = s.targets.first().map_or("", String::as_str);
-                labels.set("__address__", address);
-                if !rules.apply(&mut labels) {
-                    continue;
+                let group = TargetGroup::from_static(String::new(), s, &[]);
+                for labels in targets::each(&group) {
+                    let target = targets::file_target(number, &rules, labels, &here);
+                    if target.map_err(|e| named(&e))?.is_none() {
+                        tracing::info!(job = %c.job_name, "no path for target");
+                    }
                 }
-                let host = labels.get("__host__").unwrap_or("");
-                if !host.is_empty() && host != hostname() {
-                    continue;
-                }
-                let shown = visible(&labels);
-                let Some(path) = labels.get("__path__").filter(|p| !p.is_empty()) else {
-                    tracing::info!(job = %c.job_name, "no path for target");
-                    continue;
-                };
-                if shown.is_empty() {
-                    continue;
-                }
-                let exclude = labels.get("__path_exclude__").filter(|p| !p.is_empty());
-                targets.push(Target {
-                    job,
-                    path: PathPattern::new(path).map_err(|e| named(&e))?,
-                    exclude: exclude
-                        .map(PathPattern::new)
-                        .transpose()
-                        .map_err(|e| named(&e))?,
-                    labels: shown,
-                });
             }
+            jobs.push(Job {
+                pipeline,
+                rules: Arc::new(rules),
+            });
         }
         Ok(Self {
             config,
             outside,
-            pipelines,
-            targets,
+            jobs,
         })
     }
 
@@ -142,7 +152,7 @@ impl Plan {
             Some(s) => visible(&Labels::from_pairs(s.labels.iter()).to_builder()),
         };
         let labels = Arc::new(labels);
-        let Some(p) = self.pipelines.first_mut() else {
+        let Some(p) = self.jobs.first_mut().map(|j| &mut j.pipeline) else {
             return;
         };
         for line in lines {
@@ -183,52 +193,110 @@ fn known(config: &PromtailConfig) -> Result<Known, String> {
 pub(crate) struct Agent {
     stop: Arc<AtomicBool>,
     reading: JoinHandle<Stopped>,
+    sources: Sources,
+    discovery: Manager,
     senders: Vec<JoinHandle<()>>,
     pages: Arc<Pages>,
 }
 
+/// Receivers of entries, at work.
+#[derive(Default)]
+struct Receivers {
+    ways: Vec<mpsc::Sender<Vec<Entry>>>,
+    tasks: Vec<JoinHandle<()>>,
+    numbers: Vec<Arc<SendNumbers>>,
+}
+
+impl Receivers {
+    fn start(config: &PromtailConfig, to: Destination) -> Result<Self, String> {
+        let mut all = Self::default();
+        match to {
+            Destination::Clients => {
+                if config.clients.is_empty() {
+                    return Err("at least one client config must be provided".into());
+                }
+                for c in &config.clients {
+                    let s = Sender::new(c, &config.limits_config);
+                    let s = s.map_err(|e| format!("client {}: {e}", c.url.redacted()))?;
+                    all.numbers.push(s.numbers());
+                    let rx = all.way();
+                    all.tasks.push(tokio::spawn(s.run(rx)));
+                }
+            }
+            Destination::Local(local) => {
+                all.numbers.push(local.numbers());
+                let rx = all.way();
+                all.tasks.push(tokio::spawn(local.run(rx)));
+            }
+            Destination::Print(print) => {
+                let mut rx = all.way();
+                all.tasks.push(tokio::spawn(async move {
+                    while let Some(entries) = rx.recv().await {
+                        entries.iter().for_each(print);
+                    }
+                }));
+            }
+        }
+        Ok(all)
+    }
+
+    fn way(&mut self) -> mpsc::Receiver<Vec<Entry>> {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        self.ways.push(tx);
+        rx
+    }
+}
+
 impl Agent {
-    /// Starts reading and sending. Must be called within a runtime. With `dry`, entries are printed
-    /// and no position is kept.
+    /// Starts reading and sending. Sources that listen for HTTP do so with `options`.
     ///
     /// # Errors
     /// Why it cannot start.
-    pub(crate) fn start(plan: Plan, dry: Option<fn(&Entry)>) -> Result<Self, String> {
-        let config = &plan.config;
-        if config.clients.is_empty() && dry.is_none() {
-            return Err("at least one client config must be provided".into());
+    pub(crate) async fn start(
+        plan: Plan,
+        to: Destination,
+        options: &ListenerOptions,
+    ) -> Result<Self, String> {
+        let Plan {
+            config,
+            outside,
+            jobs,
+        } = plan;
+        let keep = !matches!(to, Destination::Print(_));
+        let receivers = Receivers::start(&config, to)?;
+        let known = known(&config)?;
+        let mut sources = Sources::new();
+        for (c, job) in config.scrape_configs.iter().zip(&jobs) {
+            if !sources::has_any(c) {
+                continue;
+            }
+            let pipeline = Pipeline::new(&c.pipeline_stages, &outside);
+            let pipeline = pipeline.map_err(|e| format!("job {:?}: {e}", c.job_name))?;
+            let ways = receivers.ways.clone();
+            let feed = Feed::new(&c.job_name, job.rules.clone(), pipeline, ways);
+            sources.start(c, feed, &known, options).await?;
         }
-        let (mut receivers, mut senders, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-        for c in config.clients.iter().filter(|_| dry.is_none()) {
-            let s = Sender::new(c, &config.limits_config);
-            let s = s.map_err(|e| format!("client {}: {e}", c.url.redacted()))?;
-            let (tx, rx) = mpsc::channel(QUEUE);
-            receivers.push(tx);
-            sent.push(s.numbers());
-            senders.push(tokio::spawn(s.run(rx)));
-        }
-        if let Some(print) = dry {
-            let (tx, mut rx) = mpsc::channel::<Vec<Entry>>(QUEUE);
-            receivers.push(tx);
-            senders.push(tokio::spawn(async move {
-                while let Some(all) = rx.recv().await {
-                    all.iter().for_each(print);
-                }
-            }));
-        }
-        let mut files = Files::new(known(config)?);
-        files.set_targets(plan.targets);
+        sources.run();
+        let inbox = Inbox::default();
+        let (here, names) = (hostname(), config.scrape_configs.iter());
+        let file_jobs = names.zip(&jobs).map(|(c, job)| FileJob {
+            name: c.job_name.clone(),
+            rules: job.rules.clone(),
+        });
+        let file_targets = FileTargets::new(file_jobs.collect(), inbox.clone());
+        let discovery = Manager::new(Arc::new(file_targets));
+        let wanted = config.scrape_configs.iter();
+        discovery.apply(wanted.map(|c| (c.job_name.clone(), c.files(&here))));
         let view = Arc::new(Mutex::new(View::default()));
         let stop = Arc::new(AtomicBool::new(false));
         let poll = config.file_watch_config.max_poll_frequency.as_std();
         let reading = Reading {
-            files,
-            pipelines: plan.pipelines,
-            receivers,
-            positions: match dry {
-                None => Some(config.positions.filename.clone().into()),
-                Some(_) => None,
-            },
+            files: Files::new(known),
+            inbox,
+            cursors: sources.cursors(),
+            pipelines: jobs.into_iter().map(|j| j.pipeline).collect(),
+            receivers: receivers.ways,
+            positions: keep.then(|| config.positions.filename.clone().into()),
             periods: Periods {
                 refresh: config.target_config.sync_period.as_std(),
                 sync: config.positions.sync_period.as_std(),
@@ -238,11 +306,14 @@ impl Agent {
             view: view.clone(),
             stop: stop.clone(),
         };
-        let pages = Arc::new(Pages::new(config, plan.outside.numbers, sent, view));
+        let numbers = (outside.numbers, sources.numbers(), receivers.numbers);
+        let pages = Arc::new(Pages::new(&config, numbers, view));
         Ok(Self {
             stop,
             reading: tokio::task::spawn_blocking(|| reading.run()),
-            senders,
+            sources,
+            discovery,
+            senders: receivers.tasks,
             pages,
         })
     }
@@ -252,10 +323,14 @@ impl Agent {
         self.pages.clone()
     }
 
-    /// Stops reading, sends what was read, saves positions. Waits at most `patience`.
+    /// Stops reading, sends what was read, saves positions. Waits at most `patience`: what no
+    /// receiver took until then is read again at the next start.
     pub(crate) async fn stop(self, patience: Duration) {
+        self.discovery.stop();
         self.stop.store(true, Relaxed);
+        let aborts: Vec<_> = self.senders.iter().map(JoinHandle::abort_handle).collect();
         let end = async {
+            self.sources.finish().await;
             let stopped = self.reading.await;
             for s in self.senders {
                 drop(s.await);
@@ -268,6 +343,7 @@ impl Agent {
             tracing::warn!(
                 "receivers did not take everything in time: it is read again at the next start"
             );
+            aborts.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }
 }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::read::{View, now_ns};
 use super::send::SendNumbers;
+use super::sources::SourceNumbers;
 use crate::config::promtail::PromtailConfig;
 use crate::http::plain;
 
@@ -23,6 +24,7 @@ pub(crate) struct Pages {
     config: String,
     wants_target: bool,
     numbers: Arc<Numbers>,
+    sources: Arc<SourceNumbers>,
     sent: Vec<Arc<SendNumbers>>,
     view: Arc<Mutex<View>>,
 }
@@ -30,16 +32,69 @@ pub(crate) struct Pages {
 impl Pages {
     pub(super) fn new(
         config: &PromtailConfig,
-        numbers: Arc<Numbers>,
-        sent: Vec<Arc<SendNumbers>>,
+        (numbers, sources, sent): (Arc<Numbers>, Arc<SourceNumbers>, Vec<Arc<SendNumbers>>),
         view: Arc<Mutex<View>>,
     ) -> Self {
         Self {
             config: crate::config::render_yaml(config),
             wants_target: config.server.health_check_target.unwrap_or(true),
             numbers,
+            sources,
             sent,
             view,
+        }
+    }
+
+    /// What sources count. Names of sources that nobody configured are absent, as long as they are
+    /// zero.
+    fn sources(&self, out: &mut Sink) {
+        let s = &self.sources;
+        for (name, help, n) in [
+            (
+                "promtail_syslog_target_entries_total",
+                "Total number of successful entries sent to the syslog target",
+                &s.syslog_entries,
+            ),
+            (
+                "promtail_syslog_target_parsing_errors_total",
+                "Total number of parsing errors while receiving syslog messages",
+                &s.syslog_errors,
+            ),
+            (
+                "promtail_syslog_empty_messages_total",
+                "Total number of empty messages receiving from syslog",
+                &s.syslog_empty,
+            ),
+            (
+                "promtail_docker_target_entries_total",
+                "Total number of successful entries sent to the Docker target",
+                &s.docker_entries,
+            ),
+            (
+                "promtail_docker_target_parsing_errors_total",
+                "Total number of parsing errors while receiving Docker messages",
+                &s.docker_errors,
+            ),
+            (
+                "promtail_push_target_entries_total",
+                "Number of entries that came through the push API.",
+                &s.push_entries,
+            ),
+            (
+                "promtail_journal_target_lines_total",
+                "Total number of successful journal lines read",
+                &s.journal_entries,
+            ),
+            (
+                "promtail_journal_target_parsing_errors_total",
+                "Total number of parsing errors while reading journal messages",
+                &s.journal_errors,
+            ),
+        ] {
+            let n = n.load(Relaxed);
+            if n > 0 {
+                out.counter(name, help, &[], n as f64);
+            }
         }
     }
 
@@ -85,8 +140,9 @@ impl Pages {
             "promtail_targets_active_total",
             "Number of active total.",
             &[],
-            active,
+            active + self.sources.active.load(Relaxed) as f64,
         );
+        self.sources(&mut out);
         for s in &self.sent {
             let host = [("host", s.host.as_str())];
             let refused = [
@@ -152,7 +208,8 @@ pub(crate) fn router(pages: Arc<Pages>) -> Router {
 }
 
 async fn ready(State(p): State<Arc<Pages>>) -> Response {
-    if p.wants_target && p.view.lock().files.is_empty() {
+    let none = p.view.lock().files.is_empty() && p.sources.active.load(Relaxed) == 0;
+    if p.wants_target && none {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "Not ready: Unable to find any logs to tail. Please verify permissions, volumes, scrape_config, etc.\n",

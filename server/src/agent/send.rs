@@ -13,6 +13,7 @@ use query::text::quote::quote_into;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 
+use crate::config::LabelMap;
 use crate::config::promtail::{ClientConfig, LimitsConfig};
 use crate::http::client::{self, ClientLimits, Credentials};
 
@@ -59,17 +60,21 @@ pub(crate) struct Sender {
     batches: BTreeMap<String, Batch>,
 }
 
-/// What is sent of labels, as a selector: empty ones and inner ones are not.
-fn selector(labels: &LabelSet, external: &BTreeMap<String, String>) -> String {
-    let mut all: BTreeMap<&str, &str> = BTreeMap::new();
-    for (n, v) in external.iter().chain(labels) {
-        all.insert(n, v);
-    }
+/// What is sent of labels: an entry's own win, empty ones and inner ones are not sent.
+pub(super) fn sent_labels<'a>(
+    own: &'a LabelSet,
+    external: &'a LabelMap,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let mut all: BTreeMap<&str, &str> = external.iter().collect();
+    all.extend(own.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let all = all.into_iter();
+    all.filter(|(n, v)| !v.is_empty() && *n != TENANT_LABEL)
+}
+
+/// The same as a selector.
+fn selector(labels: &LabelSet, external: &LabelMap) -> String {
     let mut out = String::from("{");
-    for (n, v) in all
-        .iter()
-        .filter(|(n, v)| !v.is_empty() && **n != TENANT_LABEL)
-    {
+    for (n, v) in sent_labels(labels, external) {
         if out.len() > 1 {
             out.push_str(", ");
         }
@@ -206,7 +211,7 @@ impl Sender {
         };
         let mut raw = Vec::with_capacity(usize::try_from(batch.bytes).unwrap_or(0) + 1024);
         for (labels, lines) in &batch.streams {
-            let labels = selector(labels, &self.config.external_labels.0);
+            let labels = selector(labels, &self.config.external_labels);
             let entries = lines.iter().map(|l| SendEntry {
                 time_ns: l.time_ns,
                 line: &l.text,
@@ -290,7 +295,7 @@ mod tests {
         let own: LabelSet = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         let external = [("a", "9"), ("z", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(
-            selector(&own, &external.into()),
+            selector(&own, &LabelMap(external.into())),
             r#"{a="1", q="x\"y", z="2"}"#
         );
     }

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use exporters::logs::entry::Entry;
 
 use super::{complain, exporters as shared, personality, print};
-use crate::agent::Plan;
+use crate::agent::{Destination, Plan};
 use crate::config::promtail::{self, PromtailConfig};
 use crate::lifecycle::{self, Exit};
 
@@ -128,6 +128,9 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         plan.stdin(lines, &mut show);
         return Exit::Ok.code();
     }
-    let dry = on(m, "dry-run").then_some(show as fn(&Entry));
-    lifecycle::run_agent(plan, dry, &shared::listener()).code()
+    let to = match on(m, "dry-run") {
+        true => Destination::Print(show),
+        false => Destination::Clients,
+    };
+    lifecycle::run_agent(plan, to, &shared::listener()).code()
 }

@@ -54,6 +54,29 @@ pub(crate) fn build(
     config: &HttpClientConfig,
     limits: ClientLimits,
 ) -> Result<reqwest::Client, ClientError> {
+    finish(builder(config, limits)?)
+}
+
+/// The same for a server behind the Unix socket `socket`, whatever host a URL names.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_for_socket(
+    config: &HttpClientConfig,
+    limits: ClientLimits,
+    socket: &std::path::Path,
+) -> Result<reqwest::Client, ClientError> {
+    finish(builder(config, limits)?.unix_socket(socket))
+}
+
+fn finish(b: reqwest::ClientBuilder) -> Result<reqwest::Client, ClientError> {
+    b.build().map_err(|e| ClientError::Options(e.to_string()))
+}
+
+fn builder(
+    config: &HttpClientConfig,
+    limits: ClientLimits,
+) -> Result<reqwest::ClientBuilder, ClientError> {
     install_provider();
     let mut b = reqwest::Client::builder()
         .user_agent(concat!("Sextant/", env!("CARGO_PKG_VERSION")))
@@ -68,12 +91,11 @@ pub(crate) fn build(
     }
     b = proxy(b, &config.proxy)?;
     let t = &config.tls_config;
-    b = if t.server_name.is_empty() || t.insecure_skip_verify {
+    Ok(if t.server_name.is_empty() || t.insecure_skip_verify {
         tls(b, t)?
     } else {
         b.tls_backend_preconfigured(server_name::client_config(t, config.enable_http2)?)
-    };
-    b.build().map_err(|e| ClientError::Options(e.to_string()))
+    })
 }
 
 /// The library's own roots of trust need a crypto provider to be chosen once per process.

@@ -3,18 +3,14 @@
 use std::sync::Arc;
 
 use super::Exit;
-use super::run::{DRAIN, bind};
+use super::run::DRAIN;
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use crate::agent::{Agent, Plan, router};
-use crate::http::{Guard, Listener, ListenerOptions};
+use crate::agent::{Agent, Destination, Plan, router};
+use crate::http::{Guard, Listener, ListenerOptions, bind};
 
-/// Runs the agent until it is told to stop. With `dry`, entries are printed instead of sent.
-pub(crate) fn run_agent(
-    plan: Plan,
-    dry: Option<fn(&exporters::logs::entry::Entry)>,
-    options: &ListenerOptions,
-) -> Exit {
+/// Runs the agent until it is told to stop.
+pub(crate) fn run_agent(plan: Plan, to: Destination, options: &ListenerOptions) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -27,7 +23,7 @@ pub(crate) fn run_agent(
         }
     };
     let exit = runtime.block_on(async {
-        match serve(plan, dry, options).await {
+        match serve(plan, to, options).await {
             Ok(()) => Exit::Ok,
             Err(e) => {
                 tracing::error!("{e}");
@@ -39,11 +35,7 @@ pub(crate) fn run_agent(
     exit
 }
 
-async fn serve(
-    plan: Plan,
-    dry: Option<fn(&exporters::logs::entry::Entry)>,
-    options: &ListenerOptions,
-) -> Result<(), String> {
+async fn serve(plan: Plan, to: Destination, options: &ListenerOptions) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
     let server = plan.config().server.clone();
     let socket = if server.disable {
@@ -53,7 +45,7 @@ async fn serve(
         let bound = bind(&address).await;
         Some(bound.map_err(|e| format!("listen on {address}: {e}"))?)
     };
-    let agent = Agent::start(plan, dry)?;
+    let agent = Agent::start(plan, to, options).await?;
     let http = Tasks::new();
     if let Some(socket) = socket {
         if let Ok(address) = socket.local_addr() {

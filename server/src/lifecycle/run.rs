@@ -16,7 +16,7 @@ use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
-use crate::http::{Guard, Listener};
+use crate::http::{Guard, Listener, bind};
 use crate::ruler::Ruler;
 use crate::telemetry::{Gauge, Metrics};
 
@@ -128,18 +128,6 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         addresses,
         familiar: shown,
     })
-}
-
-/// Binds `host:port`; an empty host means every address.
-pub(super) async fn bind(address: &str) -> std::io::Result<TcpListener> {
-    match address.strip_prefix(':') {
-        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-            Ok(l) => Ok(l),
-            // Machines without IPv6.
-            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
-        },
-        None => TcpListener::bind(address).await,
-    }
 }
 
 async fn serve(plan: Plan) -> Exit {

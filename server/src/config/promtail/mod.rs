@@ -7,13 +7,20 @@
 //! - PTC1  A source that the file asks for and that does not exist here is an error that names it
 //!   (AGT3): lines that nobody reads are lost silently otherwise.
 
+mod sources;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+
+pub(crate) use sources::{JournalConfig, PushApiConfig, SyslogConfig};
 
 use exporters::logs::settings::Node;
 
 use super::fields::{Check, Omit, config};
-use super::prometheus::{FileSdConfig, RelabelConfig, StaticConfig};
+use super::prometheus::{
+    ConsulSdConfig, DiscoveryConfigs, DnsSdConfig, DockerSdConfig, FileSdConfig, HttpSdConfig,
+    KubernetesRole, KubernetesSdConfig, KubernetesSelector, RelabelConfig, StaticConfig,
+};
 use super::{ConfigError, ConfigUrl, LabelMap, PromDuration, Secret, yaml};
 
 impl Omit for Node {
@@ -170,12 +177,22 @@ config! {
         decompression_config: Option<DecompressionConfig>;
         /// The same.
         decompression: Option<DecompressionConfig>;
-        /// Source.
-        journal: Node;
-        /// Source.
-        syslog: Node;
-        /// Source.
-        loki_push_api: Node;
+        /// Targets from an HTTP endpoint.
+        http_sd_configs: Vec<HttpSdConfig>;
+        /// Targets from DNS.
+        dns_sd_configs: Vec<DnsSdConfig>;
+        /// Files of pods and other objects of Kubernetes.
+        kubernetes_sd_configs: Vec<KubernetesSdConfig>;
+        /// Targets from Consul.
+        consul_sd_configs: Vec<ConsulSdConfig>;
+        /// Containers, read through their engine.
+        docker_sd_configs: Vec<DockerSdConfig>;
+        /// The systemd journal.
+        journal: Option<JournalConfig>;
+        /// A receiver of syslog messages.
+        syslog: Option<SyslogConfig>;
+        /// A receiver of pushes.
+        loki_push_api: Option<PushApiConfig>;
         /// Source.
         gelf: Node;
         /// Source.
@@ -191,17 +208,27 @@ config! {
         /// Source.
         azure_event_hub: Node;
         /// Source.
-        docker_sd_configs: Node;
-        /// Source.
-        kubernetes_sd_configs: Node;
-        /// Source.
-        consul_sd_configs: Node;
-        /// Source.
         consulagent_sd_configs: Node;
         /// Source.
-        http_sd_configs: Node;
+        digitalocean_sd_configs: Node;
         /// Source.
-        dns_sd_configs: Node;
+        dockerswarm_sd_configs: Node;
+        /// Source.
+        ec2_sd_configs: Node;
+        /// Source.
+        gce_sd_configs: Node;
+        /// Source.
+        azure_sd_configs: Node;
+        /// Source.
+        openstack_sd_configs: Node;
+        /// Source.
+        marathon_sd_configs: Node;
+        /// Source.
+        nerve_sd_configs: Node;
+        /// Source.
+        serverset_sd_configs: Node;
+        /// Source.
+        triton_sd_configs: Node;
     }
 }
 
@@ -212,9 +239,6 @@ impl Check for JobConfig {
             return Err("job_name is required".into());
         }
         let sources = [
-            ("journal", &self.journal),
-            ("syslog", &self.syslog),
-            ("loki_push_api", &self.loki_push_api),
             ("gelf", &self.gelf),
             ("kafka", &self.kafka),
             ("gcplog", &self.gcplog),
@@ -222,22 +246,22 @@ impl Check for JobConfig {
             ("cloudflare", &self.cloudflare),
             ("heroku_drain", &self.heroku_drain),
             ("azure_event_hub", &self.azure_event_hub),
-            ("docker_sd_configs", &self.docker_sd_configs),
-            ("kubernetes_sd_configs", &self.kubernetes_sd_configs),
-            ("consul_sd_configs", &self.consul_sd_configs),
             ("consulagent_sd_configs", &self.consulagent_sd_configs),
-            ("http_sd_configs", &self.http_sd_configs),
-            ("dns_sd_configs", &self.dns_sd_configs),
+            ("digitalocean_sd_configs", &self.digitalocean_sd_configs),
+            ("dockerswarm_sd_configs", &self.dockerswarm_sd_configs),
+            ("ec2_sd_configs", &self.ec2_sd_configs),
+            ("gce_sd_configs", &self.gce_sd_configs),
+            ("azure_sd_configs", &self.azure_sd_configs),
+            ("openstack_sd_configs", &self.openstack_sd_configs),
+            ("marathon_sd_configs", &self.marathon_sd_configs),
+            ("nerve_sd_configs", &self.nerve_sd_configs),
+            ("serverset_sd_configs", &self.serverset_sd_configs),
+            ("triton_sd_configs", &self.triton_sd_configs),
         ];
         // PTC1
         if let Some((name, _)) = sources.iter().find(|(_, n)| **n != Node::Null) {
             return Err(format!(
                 "job {job:?}: the source {name} is not available here"
-            ));
-        }
-        if !self.file_sd_configs.is_empty() {
-            return Err(format!(
-                "job {job:?}: the source file_sd_configs is not available here"
             ));
         }
         if !self.encoding.is_empty() && !self.encoding.eq_ignore_ascii_case("utf-8") {
@@ -251,6 +275,35 @@ impl Check for JobConfig {
             return Err(format!("job {job:?}: decompression is not available here"));
         }
         Ok(())
+    }
+}
+
+impl JobConfig {
+    /// Where targets whose files are read come from. Pods are those of the node `host`, unless the
+    /// file selects others: the files of other nodes are not here.
+    pub(crate) fn files(&self, host: &str) -> DiscoveryConfigs {
+        let mut kubernetes = self.kubernetes_sd_configs.clone();
+        for k in kubernetes
+            .iter_mut()
+            .filter(|k| k.role == Some(KubernetesRole::Pod))
+        {
+            if k.selectors.is_empty() {
+                k.selectors.push(KubernetesSelector {
+                    role: Some(KubernetesRole::Pod),
+                    field: format!("spec.nodeName={host}"),
+                    ..KubernetesSelector::default()
+                });
+            }
+        }
+        DiscoveryConfigs {
+            static_configs: self.static_configs.clone(),
+            file: self.file_sd_configs.clone(),
+            http: self.http_sd_configs.clone(),
+            dns: self.dns_sd_configs.clone(),
+            kubernetes,
+            consul: self.consul_sd_configs.clone(),
+            ..DiscoveryConfigs::default()
+        }
     }
 }
 
