@@ -1,7 +1,7 @@
 //! `sextant promtail`: the command line of Promtail.
 
 use std::io::BufRead as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use exporters::logs::entry::Entry;
@@ -73,6 +73,70 @@ fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
             port.map_err(|_| format!("-server.http-listen-port {p:?} is not a port"))?;
     }
     Ok(c)
+}
+
+/// What an agent that nobody has configured reads: this host's own logs.
+const BUILT_IN: &str = "\
+server: {http_listen_port: 9080}
+scrape_configs:
+- job_name: varlogs
+  static_configs:
+  - targets: [localhost]
+    labels:
+      job: varlogs
+      __path__: '/var/log/{*.log,syslog,messages,*/*.log}'
+";
+
+/// The same for hosts that keep a journal.
+const JOURNAL: &str = "\
+- job_name: journal
+  journal:
+    labels: {job: systemd-journal}
+  relabel_configs:
+  - source_labels: [__journal__systemd_unit]
+    target_label: unit
+";
+
+/// Where systemd keeps journals.
+const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
+/// The configuration file of a folder.
+fn find(dir: &Path) -> Option<PathBuf> {
+    let names = [
+        "promtail-config.yml",
+        "promtail-config.yaml",
+        "promtail.yml",
+        "promtail.yaml",
+    ];
+    let places = ["", "loki", "promtail", "config"].map(|d| dir.join(d));
+    let candidates = places.iter().flat_map(|d| names.map(|n| d.join(n)));
+    candidates.into_iter().find(|f| f.is_file())
+}
+
+/// The agent as part of everything: it reads what the folder's file says, or this host's own logs,
+/// for the store in `data`. Positions are kept there too, whatever the file says: they tell what
+/// this store has.
+pub(super) fn beside(dir: Option<&Path>, data: &Path) -> Result<PromtailConfig, String> {
+    let mut config = match dir.and_then(find) {
+        Some(file) => promtail::load(&file, false).map_err(|e| e.to_string())?,
+        None => {
+            let mut text = BUILT_IN.to_owned();
+            if JOURNALS.iter().any(|d| Path::new(d).is_dir()) {
+                text.push_str(JOURNAL);
+            }
+            let parsed = crate::config::parse_yaml(Path::new("built-in.yml"), &text);
+            parsed.map_err(|e| e.to_string())?
+        }
+    };
+    if config.server.http_listen_address.is_empty() {
+        config.server.http_listen_address = "127.0.0.1".into();
+    }
+    config.positions.filename = data.join("positions.yaml").display().to_string();
+    for c in &config.clients {
+        tracing::info!(url = %c.url.redacted(), "the log agent stores what it reads here, not at this client");
+    }
+    Plan::new(config.clone())?;
+    Ok(config)
 }
 
 /// An entry as `-dry-run` prints it.

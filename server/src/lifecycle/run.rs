@@ -11,7 +11,7 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, alerting, exporters, store};
+use super::{Exit, Plan, agent, alerting, exporters, store};
 use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
@@ -243,6 +243,16 @@ async fn serve(plan: Plan) -> Exit {
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
     );
     api.set_phase(Phase::Ready);
+    let reading = match &plan.agent {
+        None => None,
+        Some(c) => match agent::Beside::start(c, &api, &store, &plan.listener, &http).await {
+            Ok(a) => Some(a),
+            Err(e) => {
+                tracing::error!(error = %e, "the log agent cannot be started");
+                None
+            }
+        },
+    };
     tell_manager(&[
         sd_notify::NotifyState::Ready,
         sd_notify::NotifyState::Status("ready"),
@@ -257,6 +267,9 @@ async fn serve(plan: Plan) -> Exit {
     let (_nobody, mut never) = watch::channel(false);
     tokio::select! {
         () = async {
+            if let Some(a) = reading {
+                a.stop().await;
+            }
             api.logs.end_tails(TAILS_END).await;
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(services::STOP).await;
