@@ -22,6 +22,7 @@ mod openuser;
 mod otlp;
 mod pair;
 mod promtail;
+mod promtail_sources;
 mod queries;
 mod queries_of_death;
 mod query_command;

@@ -13,10 +13,10 @@ use crate::support::hook::Hook;
 use crate::support::shared::shared;
 use crate::support::{Server, TempDir, process, until, wait};
 
-type Line = (String, BTreeMap<String, String>);
+pub(crate) type Line = (String, BTreeMap<String, String>);
 
 /// Every line that has come, in order.
-fn lines(hook: &Hook) -> Vec<Line> {
+pub(crate) fn lines(hook: &Hook) -> Vec<Line> {
     let mut out = Vec::new();
     for came in hook.all() {
         let raw = snap::raw::Decoder::new()
@@ -59,7 +59,7 @@ fn start(hook: &Hook, dir: &Path, labels: &Value, more: &str) -> Server {
     Server::run(command)
 }
 
-fn append(path: &Path, text: &str) {
+pub(crate) fn append(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     let file = fs::OpenOptions::new().create(true).append(true).open(path);
     file.expect("a file")
@@ -213,8 +213,16 @@ fn the_command_line_says_what_is_wrong() {
             "used twice",
         ),
         (
-            "scrape_configs: [{job_name: a, journal: {max_age: 1h}}]",
-            "source journal is not available",
+            "scrape_configs: [{job_name: a, kafka: {topics: [x]}}]",
+            "source kafka is not available",
+        ),
+        (
+            "scrape_configs: [{job_name: a, syslog: {listen_protocol: icmp, listen_address: ':1'}}]",
+            "none of tcp, udp",
+        ),
+        (
+            "scrape_configs: [{job_name: a, syslog: {listen_address: ':1', no: 1}}]",
+            "field no not found",
         ),
         (
             "scrape_configs: [{job_name: a, pipeline_stages: [{nosuch: {}}]}]",

@@ -81,10 +81,9 @@ server: {http_listen_port: 9080}
 scrape_configs:
 - job_name: varlogs
   static_configs:
-  - targets: [localhost]
-    labels:
-      job: varlogs
-      __path__: '/var/log/{*.log,syslog,messages,*/*.log}'
+  - labels: {job: varlogs, __path__: '/var/log/*.log'}
+  - labels: {job: varlogs, __path__: '/var/log/{syslog,messages}'}
+  - labels: {job: varlogs, __path__: '/var/log/*/*.log'}
 ";
 
 /// The same for hosts that keep a journal.

@@ -57,7 +57,7 @@ fn serve_pages(
     http: &Tasks,
 ) -> Result<(), String> {
     if let Ok(address) = socket.local_addr() {
-        tracing::info!(%address, "log agent listening");
+        tracing::info!(%address, "listening");
     }
     let routes = match server.http_path_prefix.trim_matches('/') {
         "" => router(pages),

@@ -18,6 +18,8 @@ pub struct PathPattern {
     base: PathBuf,
     /// Parts below `base` that a match has at most.
     depth: usize,
+    /// Links to folders are followed: with counted parts that cannot be a circle.
+    follows: bool,
     glob: GlobMatcher,
 }
 
@@ -53,11 +55,12 @@ impl PathPattern {
             .backslash_escape(true)
             .build()
             .map_err(|e| format!("{pattern:?} is not a pattern of paths: {}", e.kind()))?;
-        // A brace may hold separators: what follows it is not counted in parts.
         let parts: Vec<&str> = shown.split('/').collect();
         let fixed = parts.iter().take_while(|p| !is_wild(p)).count();
         let wild = &parts[fixed..];
-        let open = wild.iter().any(|p| p.contains("**") || p.contains('{'));
+        // A brace that is not closed in its part holds separators: parts cannot be counted.
+        let torn = |p: &&str| p.matches('{').count() != p.matches('}').count();
+        let open = wild.iter().any(|p| p.contains("**") || torn(p));
         let base = parts[..fixed].join("/");
         Ok(Self {
             base: if base.is_empty() {
@@ -66,6 +69,7 @@ impl PathPattern {
                 base.into()
             },
             depth: if open { DEPTH_MAX } else { wild.len() },
+            follows: !open,
             glob: glob.compile_matcher(),
             text,
         })
@@ -94,9 +98,9 @@ impl PathPattern {
             folders.push(folder);
             for e in entries.flatten() {
                 let path = e.path();
-                // Links are followed to files; to folders only through the pattern's fixed part,
-                // which cannot be a circle.
-                let is_folder = e.file_type().is_ok_and(|t| t.is_dir());
+                let is_folder = e
+                    .file_type()
+                    .is_ok_and(|t| t.is_dir() || (t.is_symlink() && self.follows && path.is_dir()));
                 if is_folder {
                     if depth < self.depth {
                         open.push((path, depth + 1));
@@ -135,5 +139,26 @@ mod tests {
                 .matches(Path::new("/x/y/a.log"))
         );
         assert!(PathPattern::new("/x/[a").is_err());
+    }
+
+    #[test]
+    fn links_are_followed_where_parts_are_counted() {
+        let dir = std::env::temp_dir().join(format!("sextant-glob-{}", std::process::id()));
+        drop(fs::remove_dir_all(&dir));
+        fs::create_dir_all(dir.join("real/deep")).unwrap();
+        fs::write(dir.join("real/a.log"), "").unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        std::os::unix::fs::symlink(&dir, dir.join("real/deep/circle")).unwrap();
+        let found = |pattern: &str| {
+            let p = PathPattern::new(&format!("{}/{pattern}", dir.display())).unwrap();
+            let files = p.expand().0.into_iter();
+            let names = files.map(|f| f.strip_prefix(&dir).unwrap().display().to_string());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(found("*/*.log"), ["link/a.log", "real/a.log"]);
+        assert_eq!(found("{real,x}/a.{log,txt}"), ["real/a.log"]);
+        assert_eq!(found("**/*.log"), ["real/a.log"]);
+        assert_eq!(found("{real/a,b}.log"), ["real/a.log"]);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }
