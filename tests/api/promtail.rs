@@ -4,21 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::wire::loki::decode_protobuf;
 use serde_json::Value;
 
-use crate::support::hook::Hook;
+use crate::support::hook::{Came, Hook};
 use crate::support::shared::shared;
-use crate::support::{Server, TempDir, process, until, wait};
+use crate::support::{PATIENCE, Server, TempDir, process, until, wait};
 
 pub(crate) type Line = (String, BTreeMap<String, String>);
 
 /// Every line that has come, in order.
 pub(crate) fn lines(hook: &Hook) -> Vec<Line> {
+    lines_of(&hook.all())
+}
+
+fn lines_of(requests: &[Came]) -> Vec<Line> {
     let mut out = Vec::new();
-    for came in hook.all() {
+    for came in requests {
         let raw = snap::raw::Decoder::new()
             .decompress_vec(&came.body)
             .expect("snappy");
@@ -164,7 +168,14 @@ fn kills_during_rotation_lose_nothing() {
     let log = dir.path().join("a.log");
     let labels = serde_json::json!({"job": "t", "__path__": log.display().to_string()});
     let (mut next, mut rotation) = (0u64, 0u64);
+    append(&log, "the beginning\n");
+    // What was rotated before the agent had ever seen it would be none of its business.
+    let agent = start(&hook, dir.path(), &labels, "");
+    wait("the first line", || hook.count() > 0);
+    agent.kill();
+    let mut starts = Vec::new();
     for kill in 0..kills {
+        starts.push(hook.count());
         let agent = start(&hook, dir.path(), &labels, "");
         let moment = 40 + (kill * 37) % 200;
         for _ in 0..20 {
@@ -180,15 +191,44 @@ fn kills_during_rotation_lose_nothing() {
         }
         agent.kill();
     }
+    starts.push(hook.count());
     let agent = start(&hook, dir.path(), &labels, "");
     append(&log, "the end\n");
-    let numbers = || {
-        let all = lines(&hook).into_iter();
-        let each = all.filter_map(|(l, _)| l.strip_prefix("line ")?.parse().ok());
-        each.collect::<BTreeSet<u64>>()
+    let missing = || {
+        let came: BTreeSet<u64> = numbers(&hook.all()).into_iter().collect();
+        (0..next).filter(|n| !came.contains(n)).collect::<Vec<_>>()
     };
-    wait("every line", || numbers().len() as u64 == next);
+    let deadline = Instant::now() + PATIENCE;
+    while !missing().is_empty() {
+        let m = missing();
+        assert!(
+            Instant::now() < deadline,
+            "{} of {next} lines lost, {:?} to {:?}, after {rotation} rotations",
+            m.len(),
+            m.first(),
+            m.last()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     drop(agent);
+    let all = hook.all();
+    let mut twice = 0;
+    for at in starts {
+        let (before, since) = all.split_at(at);
+        let before: BTreeSet<u64> = numbers(before).into_iter().collect();
+        let first = numbers(since).into_iter().min();
+        // What comes again is the end of what came before: the batch whose place was not saved.
+        let again = before.range(first.unwrap_or(u64::MAX)..).count();
+        twice += again;
+    }
+    println!("{kills} kills, {rotation} rotations, {next} lines, {twice} twice");
+}
+
+/// The numbers of the lines in requests.
+fn numbers(came: &[Came]) -> Vec<u64> {
+    let all = lines_of(came).into_iter();
+    all.filter_map(|(l, _)| l.strip_prefix("line ")?.parse().ok())
+        .collect()
 }
 
 /// Pages, numbers, and what is refused.

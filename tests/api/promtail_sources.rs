@@ -231,7 +231,9 @@ fn the_journal_goes_on_at_its_cursor() {
                {source_labels: [__journal__hostname], target_label: host},\
                {source_labels: [__journal_priority_keyword], target_label: level}]";
     let s = agent(&hook, dir.path(), job);
-    let all = came(&hook, 2);
+    let mut all = came(&hook, 2);
+    // Two streams, in no certain order.
+    all.sort();
     assert_eq!(texts(&all), ["one", "two"]);
     assert_eq!(all[0].1["level"], "error");
     assert_eq!(all[1].1["host"], "h");
@@ -239,7 +241,7 @@ fn the_journal_goes_on_at_its_cursor() {
     let positions = std::fs::read_to_string(dir.path().join("positions.yaml")).expect("positions");
     assert!(positions.contains("\"journal-t\": \"c2\""), "{positions}");
     let s = agent(&hook, dir.path(), job);
-    assert_eq!(texts(&came(&hook, 3)), ["one", "two", "three"]);
+    assert_eq!(texts(&came(&hook, 3))[2..], ["three"]);
     assert_eq!(s.stop().0, Some(0));
     let called = std::fs::read_to_string(dir.path().join("called")).expect("calls");
     assert!(called.contains("-- _TRANSPORT=kernel"), "{called}");

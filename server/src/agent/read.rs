@@ -129,6 +129,10 @@ impl Reading {
             if due || self.files.is_stale() {
                 self.files.refresh(now_ns(), &mut events);
                 refreshed = Some(Instant::now());
+                // A file that is not noted before it is rotated could not be found again.
+                if events.iter().any(|e| matches!(e, Event::Started(_))) {
+                    self.save();
+                }
             }
             let read = self.turn(&mut events);
             tell(&mut events, &mut failing);

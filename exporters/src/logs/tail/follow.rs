@@ -28,9 +28,25 @@ pub(super) struct Followed {
     current: Option<Reader>,
     /// Files that have left the path, oldest first.
     rotated: VecDeque<Reader>,
+    /// Those of them that are done, newest last: they are not new again.
+    finished: VecDeque<Birth>,
+    /// Where files begin that nobody has seen yet; none when there are none.
+    unseen: Option<SystemTime>,
 }
 
-/// Files beside `path` that carry its name with a suffix, with their time of change; oldest first.
+/// Which file it is, as long as its inode is not another's: device, inode, when it began.
+type Birth = (u64, u64, Option<SystemTime>);
+
+fn birth(meta: &fs::Metadata) -> Birth {
+    (meta.dev(), meta.ino(), began(meta))
+}
+
+/// When a file was made; on systems that do not say, when it was written last.
+fn began(meta: &fs::Metadata) -> Option<SystemTime> {
+    meta.created().or_else(|_| meta.modified()).ok()
+}
+
+/// Files beside `path` that carry its name with a suffix, with the time they began; oldest first.
 fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
         return Vec::new();
@@ -52,7 +68,7 @@ fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
                 return None;
             }
             let meta = e.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some((meta.modified().ok()?, e.path(), meta))
+            Some((began(&meta)?, e.path(), meta))
         })
         .collect();
     out.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
@@ -69,7 +85,24 @@ fn is_rotation_of(path: &Path, other: &Path) -> bool {
     rest.is_some_and(|r| r.starts_with(['.', '-', '_']))
 }
 
+/// Whether the file of a record is still there, under another name than that of its path.
+pub(super) fn has_moved(r: &Record) -> bool {
+    let all = siblings(Path::new(&r.path));
+    all.iter().any(|(_, p, m)| is_same(p, m, &r.identity))
+}
+
 impl Followed {
+    fn new(labels: Arc<LabelSet>) -> Self {
+        Self {
+            labels,
+            numbers: FileNumbers::default(),
+            current: None,
+            rotated: VecDeque::new(),
+            finished: VecDeque::new(),
+            unseen: None,
+        }
+    }
+
     /// Opens a path where `known` says it was left.
     pub(super) fn open(
         path: &Path,
@@ -81,12 +114,7 @@ impl Followed {
         let meta = fs::metadata(path)?;
         let saved = known.offsets.get(name.as_ref());
         let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
-        let mut f = Self {
-            labels,
-            numbers: FileNumbers::default(),
-            current: None,
-            rotated: VecDeque::new(),
-        };
+        let mut f = Self::new(labels);
         let mine = || known.records.iter().filter(|r| r.path == name);
         for r in mine().filter(|r| r.rotated) {
             f.find_rotated(path, r, now_ns);
@@ -101,9 +129,8 @@ impl Followed {
                 0
             }
         };
-        if !f.rotated.is_empty() {
-            f.find_unseen(path, (meta.dev(), meta.ino()), now_ns);
-        }
+        f.unseen = f.newest_known();
+        f.find_unseen(path, birth(&meta), now_ns);
         f.current = Some(Reader::open(path, offset, now_ns)?);
         Ok(f)
     }
@@ -120,18 +147,47 @@ impl Followed {
         }
     }
 
-    /// Opens files that came and went while nobody looked: those after the last known one (TAIL2).
-    fn find_unseen(&mut self, path: &Path, now_there: (u64, u64), now_ns: i64) {
-        let modified = |r: &Reader| r.metadata().and_then(|m| m.modified()).ok();
-        let Some(since) = self.rotated.iter().filter_map(modified).max() else {
+    /// Opens what has become of the files of a path at which there is none now. None when nothing
+    /// is left of them.
+    pub(super) fn open_missing(
+        path: &Path,
+        labels: Arc<LabelSet>,
+        known: &Known,
+        now_ns: i64,
+    ) -> Option<Self> {
+        let name = path.to_string_lossy();
+        let mut f = Self::new(labels);
+        for r in known.records.iter().filter(|r| r.path == name) {
+            f.find_rotated(path, r, now_ns);
+        }
+        f.unseen = f.newest_known();
+        f.find_unseen(path, (0, 0, None), now_ns);
+        (!f.rotated.is_empty()).then_some(f)
+    }
+
+    /// When the newest of the files that have left the path began.
+    fn newest_known(&self) -> Option<SystemTime> {
+        let all = self.rotated.iter();
+        let open = all.filter_map(|r| began(&r.metadata().ok()?));
+        open.chain(self.finished.iter().filter_map(|f| f.2)).max()
+    }
+
+    /// Opens files that came and went while nobody looked: those that began after the last known
+    /// one (TAIL2). What finds no room is found the next time.
+    fn find_unseen(&mut self, path: &Path, now_there: Birth, now_ns: i64) {
+        let Some(since) = self.unseen.take() else {
             return;
         };
         for (at, p, meta) in siblings(path) {
-            let id = (meta.dev(), meta.ino());
-            let open = |r: &Reader| (r.identity.dev, r.identity.inode) == id;
+            let id = birth(&meta);
+            let open = |r: &Reader| (r.identity.dev, r.identity.inode) == (id.0, id.1);
             let new = at >= since && id != now_there && is_rotation_of(path, &p);
-            if !new || self.rotated.iter().any(open) || self.rotated.len() >= ROTATED_MAX {
+            if !new || self.rotated.iter().any(open) || self.finished.contains(&id) {
                 continue;
+            }
+            if self.rotated.len() >= ROTATED_MAX {
+                self.unseen = Some(at);
+                return;
             }
             if let Ok(reader) = Reader::open(&p, 0, now_ns) {
                 self.rotated.push_back(reader);
@@ -205,7 +261,17 @@ impl Followed {
             }
         }
         // Until all is delivered the record of the file is still needed.
-        self.rotated.retain(|r| !(r.closed && r.progress.is_idle()));
+        let finished = &mut self.finished;
+        self.rotated.retain(|r| {
+            let is_done = r.closed && r.progress.is_idle();
+            if is_done && let Ok(meta) = r.metadata() {
+                finished.push_back(birth(&meta));
+            }
+            !is_done
+        });
+        while self.finished.len() > ROTATED_MAX {
+            self.finished.pop_front();
+        }
         if let Some(r) = self.current.as_mut() {
             while sum < TURN_BYTES {
                 match r.step(now_ns, &mut take)? {
@@ -228,16 +294,24 @@ impl Followed {
             Err(e) => return Err(e),
         };
         self.numbers.file_bytes = meta.len();
-        let there = (meta.dev(), meta.ino());
+        let there = birth(&meta);
+        if self.current.is_none() {
+            self.unseen = self.unseen.or(self.newest_known());
+        }
+        if self.rotated.len() < ROTATED_MAX {
+            self.find_unseen(path, there, now_ns);
+        }
         let Some(r) = self.current.as_mut() else {
             self.current = Some(Reader::open(path, 0, now_ns)?);
             return Ok(());
         };
-        if there != (r.identity.dev, r.identity.inode) {
+        if (there.0, there.1) != (r.identity.dev, r.identity.inode) {
             let new = Reader::open(path, 0, now_ns)?;
             if let Some(mut old) = self.current.replace(new) {
                 old.read_at_ns = now_ns;
+                let began = old.metadata().ok().as_ref().and_then(began);
                 self.rotated.push_back(old);
+                self.unseen = self.unseen.or(began);
             }
             self.find_unseen(path, there, now_ns);
         } else if meta.len() < r.offset() {

@@ -26,7 +26,7 @@ use std::time::SystemTime;
 
 use super::entry::{Entry, LabelSet};
 use super::positions::{Known, Record, is_cursor};
-use follow::Followed;
+use follow::{Followed, has_moved};
 
 pub use glob::{PathPattern, absolute};
 
@@ -71,6 +71,8 @@ pub struct Files {
     folders: BTreeMap<PathBuf, Option<SystemTime>>,
     /// Where reading goes on next time.
     turn: usize,
+    /// Files of an earlier run were looked for.
+    recovered: bool,
 }
 
 /// What a look at the files found worth telling.
@@ -109,6 +111,8 @@ impl Files {
     pub fn set_targets(&mut self, targets: Vec<Target>) {
         self.targets = targets;
         self.folders.clear();
+        // Discovery may name what earlier runs followed only now.
+        self.recovered = false;
     }
 
     /// Whether a folder has changed since the last look: then it is time for one.
@@ -142,9 +146,12 @@ impl Files {
             .collect();
         for key in gone {
             self.followed.remove(&key);
-            self.known.offsets.remove(key.1.to_string_lossy().as_ref());
+            let name = key.1.to_string_lossy();
+            self.known.offsets.remove(name.as_ref());
+            self.known.records.retain(|r| r.path != name);
             events.push(Event::Stopped(key.1));
         }
+        self.recover(&wanted, now_ns);
         for (key, target) in wanted {
             if let Some(f) = self.followed.get_mut(&key) {
                 let own = self.targets.get(target).map(|t| labelled(t, &key.1));
@@ -171,6 +178,34 @@ impl Files {
                     events.push(Event::Started(path));
                 }
                 Err(e) => events.push(Event::Failed(path, e.to_string())),
+            }
+        }
+    }
+
+    /// Finds files again that were followed when an earlier run ended and have left their path since
+    /// without a new one there.
+    fn recover(&mut self, wanted: &BTreeMap<(usize, PathBuf), usize>, now_ns: i64) {
+        if std::mem::replace(&mut self.recovered, true) {
+            return;
+        }
+        let paths: BTreeSet<PathBuf> = self
+            .known
+            .records
+            .iter()
+            .map(|r| PathBuf::from(&r.path))
+            .collect();
+        for path in paths.into_iter().filter(|p| !p.exists()) {
+            for t in &self.targets {
+                let key = (t.job, path.clone());
+                let excluded = t.exclude.as_ref().is_some_and(|e| e.matches(&path));
+                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
+                if known || excluded || !t.path.matches(&path) {
+                    continue;
+                }
+                let labels = Arc::new(labelled(t, &path));
+                if let Some(f) = Followed::open_missing(&path, labels, &self.known, now_ns) {
+                    self.followed.insert(key, f);
+                }
             }
         }
     }
@@ -227,10 +262,20 @@ impl Files {
             let other = other.and_then(|o| o.parse::<u64>().ok()).unwrap_or(done);
             offsets.insert(name, done.min(other).to_string());
         }
-        // Of files that are not followed now (their job is gone), what is known stays.
-        let others = self.known.records.iter();
-        records.extend(others.filter(|r| !live.contains(&r.path)).cloned());
-        records.retain(|r| r.rotated || offsets.contains_key(&r.path));
+        // Of files that are not followed now (nobody has named them yet, or their job is gone) what
+        // is known stays, as long as they are there.
+        for r in self
+            .known
+            .records
+            .iter()
+            .filter(|r| !live.contains(&r.path))
+        {
+            let mut r = r.clone();
+            r.rotated |= !offsets.contains_key(&r.path);
+            if !r.rotated || has_moved(&r) {
+                records.push(r);
+            }
+        }
         Known {
             offsets,
             records,

@@ -124,3 +124,55 @@ fn a_cut_file_begins_again_and_a_gone_one_is_forgotten() {
     let left = f.positions().offsets;
     assert_eq!(left.keys().collect::<Vec<_>>(), ["cursor-x"]);
 }
+
+/// A kill between the rename and the new file: the path is not there at the next start.
+#[test]
+fn a_file_that_has_left_its_path_is_found_at_the_start() {
+    let d = Folder::new("left");
+    d.append("a.log", "1\n");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["1"]);
+    let known = f.positions();
+    drop(f);
+    d.append("a.log", "2\n");
+    d.rename("a.log", "a.log.1");
+    let mut f = d.files(known);
+    // Saved before anything is read: the place is still known.
+    let known = f.positions();
+    assert!(known.records.iter().any(|r| r.rotated && r.offset == 2));
+    drop(f);
+    let mut f = d.files(known);
+    assert_eq!(lines(&mut f), ["2"]);
+    // Files that come and go between two looks.
+    d.append("a.log", "3\n");
+    d.rename("a.log", "a.log.2");
+    d.append("a.log", "4\n");
+    f.refresh(2, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["3", "4"]);
+}
+
+#[test]
+fn jobs_that_read_the_same_file_keep_the_place_of_the_slower() {
+    let d = Folder::new("two");
+    d.append("a.log", "1\n2\n");
+    let target = |job| Target {
+        job,
+        labels: LabelSet::new(),
+        path: PathPattern::new(d.0.join("a.log").to_str().unwrap()).unwrap(),
+        exclude: None,
+    };
+    let mut files = Files::new(Known::default());
+    files.set_targets(vec![target(0), target(1)]);
+    files.refresh(0, &mut Vec::new());
+    let all = std::cell::RefCell::new(Vec::new());
+    files.read(
+        1,
+        &mut |job, e| all.borrow_mut().push((job, e)),
+        &mut Vec::new(),
+    );
+    let path = d.0.join("a.log").to_string_lossy().into_owned();
+    all.borrow_mut().retain(|(job, _)| *job == 1);
+    assert_eq!(files.positions().offsets[&path], "0");
+    all.borrow_mut().clear();
+    assert_eq!(files.positions().offsets[&path], "4");
+}
