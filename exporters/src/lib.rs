@@ -1,7 +1,8 @@
-//! The watched world to samples: collectors of hosts, PostgreSQL and Redis servers.
+//! The watched world to samples and log lines: collectors of hosts, PostgreSQL and Redis servers,
+//! reading and transforming of logs.
 //!
 //! Owns: what a collector reads and which families it makes of it (`metrics`), the door through
-//! which families leave (`emit`).
+//! which families leave (`emit`), sources and pipelines of lines (`logs`).
 //! Knows nothing of: storage, queries, HTTP routes, configuration files.
 //!
 //! Invariants
@@ -11,4 +12,5 @@
 //!   written for.
 
 pub mod emit;
+pub mod logs;
 pub mod metrics;

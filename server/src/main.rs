@@ -1,5 +1,6 @@
 //! Sextant: metrics, logs, alerts and dashboards in one binary.
 
+mod agent;
 mod alerting;
 mod api;
 mod cli;

@@ -25,6 +25,8 @@ mod node_exporter;
 mod openuser;
 mod otlp;
 mod pair;
+mod promtail;
+mod promtail_sources;
 mod queries;
 mod queries_of_death;
 mod query_command;

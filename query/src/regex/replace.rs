@@ -32,6 +32,13 @@ impl<'s> Captures<'s> {
     }
 }
 
+impl Captures<'_> {
+    /// Byte range of each group, the whole match first.
+    pub fn ranges(&self) -> impl Iterator<Item = Option<std::ops::Range<usize>>> {
+        self.groups.iter().map(|g| g.map(|(a, b)| a..b))
+    }
+}
+
 impl GoRegex {
     /// A pattern that may match anywhere.
     ///
@@ -91,6 +98,18 @@ impl GoRegex {
         self.re.find_iter(subject).count()
     }
 
+    /// Groups of every match that does not overlap one before.
+    pub fn find_all<'s>(&self, subject: &'s str) -> impl Iterator<Item = Captures<'s>> {
+        let all = self.re.captures_iter(subject);
+        all.map(move |caps| {
+            let groups = caps.iter().map(|g| g.map(|m| (m.start(), m.end())));
+            Captures {
+                subject,
+                groups: groups.collect(),
+            }
+        })
+    }
+
     /// Groups of the first match.
     #[must_use]
     pub fn find_submatch<'s>(&self, subject: &'s str) -> Option<Captures<'s>> {
@@ -146,12 +165,7 @@ impl GoRegex {
     pub fn replace_all(&self, subject: &str, template: &str) -> String {
         let mut out = String::with_capacity(subject.len());
         let mut done = 0;
-        for caps in self.re.captures_iter(subject) {
-            let groups: Vec<_> = caps
-                .iter()
-                .map(|g| g.map(|m| (m.start(), m.end())))
-                .collect();
-            let caps = Captures { subject, groups };
+        for caps in self.find_all(subject) {
             let range = caps.range();
             out.push_str(subject.get(done..range.start).unwrap_or(""));
             self.expand(template, &caps, &mut out);

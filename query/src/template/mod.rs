@@ -24,6 +24,7 @@ mod printf;
 pub mod prometheus;
 mod reads;
 mod show;
+pub mod sprig;
 mod value;
 
 #[cfg(test)]

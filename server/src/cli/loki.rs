@@ -58,11 +58,11 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// Loki and the Redis exporter write long flags with one dash.
+/// Loki, Promtail and the Redis exporter write long flags with one dash.
 pub(super) fn dashes(args: Vec<OsString>) -> Vec<OsString> {
     if args
         .get(1)
-        .is_none_or(|a| a != "loki" && a != "redis-exporter")
+        .is_none_or(|a| a != "loki" && a != "promtail" && a != "redis-exporter")
     {
         return args;
     }

@@ -22,6 +22,7 @@ mod node_exporter;
 mod personality;
 mod postgres_exporter;
 mod prometheus;
+mod promtail;
 mod query;
 mod redis_exporter;
 mod test_rules;
@@ -63,6 +64,7 @@ fn command() -> Command {
         .subcommand(logs::command("logs"))
         .subcommand(logs::command("logcli"))
         .subcommand(loki::command())
+        .subcommand(promtail::command())
         .subcommand(node_exporter::command())
         .subcommand(redis_exporter::command())
         .subcommand(postgres_exporter::command())
@@ -112,7 +114,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     match name.and_then(|n| n.to_str()) {
         Some("prometheus") => args.insert(1, "prometheus".into()),
-        Some(verb @ ("loki" | "logcli" | "amtool" | "alertmanager")) => {
+        Some(verb @ ("loki" | "promtail" | "logcli" | "amtool" | "alertmanager")) => {
             let verb = verb.to_owned();
             args.insert(1, verb.into());
         }
@@ -164,6 +166,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         Some(("prometheus", m)) => prometheus::run(m),
         Some(("alertmanager", m)) => alertmanager::run(m),
         Some(("loki", m)) => loki::run(m),
+        Some(("promtail", m)) => promtail::run(m),
         Some(("node-exporter", m)) => node_exporter::run(m),
         Some(("redis-exporter", m)) => redis_exporter::run(m),
         Some(("postgres-exporter", m)) => postgres_exporter::run(m),

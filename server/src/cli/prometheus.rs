@@ -472,6 +472,7 @@ pub(super) fn plan(v: &Values<'_>) -> Result<Plan, String> {
         loki: crate::config::loki::LokiConfig::default(),
         familiar: Vec::new(),
         alertmanager: None,
+        agent: None,
         exporters: Vec::new(),
         announce: None,
         listen,

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::flags::{self, Values};
 use super::{alertmanager, complain, loki, node_exporter, personality, postgres_exporter};
-use super::{prometheus, redis_exporter};
+use super::{prometheus, promtail, redis_exporter};
 use crate::config::loki::load as load_loki;
 use crate::lifecycle::{self, ConfigSource, Exit, ExporterPlan, Familiar};
 
@@ -54,6 +54,7 @@ const ANNOUNCE: &str = "\nSextant is up. Stop it with Ctrl-C.\n\n  \
     alerts, silences    {url}/api/v2/alerts\n  \
     own metrics         {url}/metrics\n  \
     this host           http://127.0.0.1:9100/metrics\n  \
+    its logs            http://127.0.0.1:9080/targets\n  \
     health, readiness   {url}/-/healthy  {url}/-/ready\n\n";
 
 /// The verb.
@@ -124,6 +125,10 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
             let alerting = m.get_one::<String>("DIR");
             let alerting = alerting.and_then(|d| alertmanager::find(Path::new(d)));
             plan.alertmanager = Some(alertmanager::beside(alerting, &plan)?);
+            plan.agent = Some(promtail::beside(
+                m.get_one::<String>("DIR").map(Path::new),
+                &plan.storage.dir,
+            )?);
             plan.announce = Some(ANNOUNCE.into());
             Ok(plan)
         });

@@ -25,6 +25,7 @@ pub(crate) mod limits;
 pub(crate) mod loki;
 pub(crate) mod postgres_exporter;
 pub(crate) mod prometheus;
+pub(crate) mod promtail;
 mod secret;
 #[cfg(test)]
 mod tests;

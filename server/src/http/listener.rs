@@ -33,6 +33,18 @@ pub(crate) struct ListenerOptions {
     pub(crate) read_timeout: Duration,
 }
 
+/// Binds `host:port`; an empty host means every address.
+pub(crate) async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(l) => Ok(l),
+            // Machines without IPv6.
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        },
+        None => TcpListener::bind(address).await,
+    }
+}
+
 /// Returns once the server stops.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that nobody can say stop any more, which is a stop.

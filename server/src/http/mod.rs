@@ -26,9 +26,10 @@ pub(crate) mod tls_client;
 
 pub(crate) use compress::Coding;
 pub(crate) use guard::Guard;
-pub(crate) use listener::{Listener, ListenerOptions};
+pub(crate) use listener::{Listener, ListenerOptions, bind};
 pub(crate) use params::Params;
 pub(crate) use stream::{ChunkSource, body_of, finish};
+pub(crate) use tls::server_config as tls_settings;
 
 use axum::body::Body;
 use axum::response::Response;

@@ -55,7 +55,7 @@ pub(super) fn versions(
 ///
 /// # Errors
 /// Names the file or field that cannot be used.
-pub(super) fn server_config(c: &TlsServerConfig, http2: bool) -> Result<ServerConfig, String> {
+pub(crate) fn server_config(c: &TlsServerConfig, http2: bool) -> Result<ServerConfig, String> {
     let chain = certificates(&pem(&c.cert, &c.cert_file, "cert_file")?, "certificate")?;
     let key = pem(c.key.expose(), &c.key_file, "key_file")?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| format!("private key: {e}"))?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::plan::{AlertmanagerPlan, ClusterPlan, Plan};
-use super::run::{DRAIN, bind};
+use super::run::DRAIN;
 use super::tasks::Tasks;
 use crate::alerting::{
     Alertmanager, Cluster, HttpLink, InForce, Keeper, PostedAlert, WallClock, advertised,
 };
 use crate::api::{Api, alertmanager};
 use crate::config::web::ClusterTls;
-use crate::http::{Guard, Listener};
+use crate::http::{Guard, Listener, bind};
 use crate::rules::{Local, Sent};
 
 /// Everything that is needed before data is read.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::run::{DRAIN, bind};
+use super::run::DRAIN;
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
 use super::{Exit, ExporterPlan};
 use crate::exporting::router;
-use crate::http::{Guard, Listener, ListenerOptions};
+use crate::http::{Guard, Listener, ListenerOptions, bind};
 use crate::telemetry::Metrics;
 
 /// Threads that may block in scrapes. More scrapes at a time wait for one.

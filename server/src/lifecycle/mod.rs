@@ -11,6 +11,7 @@
 //!
 //! Read next: `run.rs`.
 
+mod agent;
 mod alerting;
 mod exporters;
 mod plan;
@@ -21,6 +22,7 @@ mod signals;
 mod store;
 mod tasks;
 
+pub(crate) use agent::run_agent;
 pub(crate) use exporters::run_exporter;
 pub(crate) use plan::{
     AlertmanagerPlan, ClusterPlan, ConfigSource, ExporterPlan, Familiar, Plan, StorageOptions,

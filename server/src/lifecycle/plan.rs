@@ -180,6 +180,8 @@ pub(crate) struct Plan {
     pub(crate) loki: crate::config::loki::LokiConfig,
     /// Alerting, when it runs.
     pub(crate) alertmanager: Option<AlertmanagerPlan>,
+    /// The log agent that reads for this process' own store.
+    pub(crate) agent: Option<crate::config::promtail::PromtailConfig>,
     /// Exporters that run in this process.
     pub(crate) exporters: Vec<ExporterPlan>,
     /// What to print once everything is up: `{url}` stands for our address.

@@ -11,12 +11,12 @@ use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
 use super::tasks::Tasks;
-use super::{Exit, Plan, alerting, exporters, store};
+use super::{Exit, Plan, agent, alerting, exporters, store};
 use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
 use crate::api::{Api, Phase};
 use crate::config::prometheus::LoadedConfig;
-use crate::http::{Guard, Listener};
+use crate::http::{Guard, Listener, bind};
 use crate::ruler::Ruler;
 use crate::telemetry::{Gauge, Metrics};
 
@@ -128,18 +128,6 @@ async fn prepare(plan: &Plan) -> Result<Prepared, String> {
         addresses,
         familiar: shown,
     })
-}
-
-/// Binds `host:port`; an empty host means every address.
-pub(super) async fn bind(address: &str) -> std::io::Result<TcpListener> {
-    match address.strip_prefix(':') {
-        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
-            Ok(l) => Ok(l),
-            // Machines without IPv6.
-            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
-        },
-        None => TcpListener::bind(address).await,
-    }
 }
 
 async fn serve(plan: Plan) -> Exit {
@@ -257,6 +245,16 @@ async fn serve(plan: Plan) -> Exit {
         answer_reloads(kept, changed, reloads, tasks.stop_signal()),
     );
     api.set_phase(Phase::Ready);
+    let reading = match &plan.agent {
+        None => None,
+        Some(c) => match agent::Beside::start(c, &api, &store, &plan.listener, &http).await {
+            Ok(a) => Some(a),
+            Err(e) => {
+                tracing::error!(error = %e, "the log agent cannot be started");
+                None
+            }
+        },
+    };
     tell_manager(&[
         sd_notify::NotifyState::Ready,
         sd_notify::NotifyState::Status("ready"),
@@ -271,6 +269,9 @@ async fn serve(plan: Plan) -> Exit {
     let (_nobody, mut never) = watch::channel(false);
     tokio::select! {
         () = async {
+            if let Some(a) = reading {
+                a.stop().await;
+            }
             api.logs.end_tails(TAILS_END).await;
             http.stop(DRAIN + Duration::from_secs(1)).await;
             tasks.stop(services::STOP).await;

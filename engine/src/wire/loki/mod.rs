@@ -7,12 +7,14 @@
 //! - LKW1  Lines are borrowed from the body where it holds them as they are.
 //! - LKW2  A body of n bytes costs memory proportional to n, whatever it declares.
 
+mod encode;
 mod json;
 mod labels;
 mod proto;
 
 use std::borrow::Cow;
 
+pub use encode::{SendEntry, put_stream};
 pub use json::decode_json;
 pub use labels::parse_labels;
 pub use proto::decode_protobuf;

@@ -19,14 +19,18 @@ static SEQUENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// The stage.
 pub(super) struct Decolorize;
 
+/// The line without sequences.
+#[must_use]
+pub fn decolorized(line: &str) -> Cow<'_, str> {
+    match SEQUENCE.as_ref() {
+        Some(re) if line.contains(['\x1b', '\u{9b}']) => re.replace_all(line, ""),
+        _ => Cow::Borrowed(line),
+    }
+}
+
 impl Step for Decolorize {
     fn apply(&self, entry: &mut Entry<'_>, _around: &Surroundings) -> bool {
-        if !entry.line.contains(['\x1b', '\u{9b}']) {
-            return true;
-        }
-        if let Some(re) = SEQUENCE.as_ref()
-            && let Cow::Owned(plain) = re.replace_all(&entry.line, "")
-        {
+        if let Cow::Owned(plain) = decolorized(&entry.line) {
             entry.set_line(plain);
         }
         true

@@ -27,7 +27,7 @@ const I: Kind = Kind::Int;
 const A: Kind = Kind::Any;
 
 /// The table.
-pub(super) const TABLE: &[Function] = &[
+pub const TABLE: &[Function] = &[
     Function::host("__line__", &[]),
     Function::host("__timestamp__", &[]),
     Function::host("now", &[]),
@@ -194,10 +194,13 @@ pub(super) fn data(labels: &LabelSet, wanted: Option<&[String]>) -> Value {
 }
 
 /// What functions can ask of the line.
-pub(super) struct LineHost<'l> {
-    pub(super) time: i64,
-    pub(super) line: &'l str,
-    pub(super) around: &'l Surroundings,
+pub struct LineHost<'l> {
+    /// The time of the line, ns.
+    pub time: i64,
+    /// The line.
+    pub line: &'l str,
+    /// The outside.
+    pub around: &'l Surroundings,
 }
 
 impl Host for LineHost<'_> {

@@ -10,6 +10,7 @@
 
 mod decolorize;
 mod drop_keep;
+mod entry_test;
 mod functions;
 mod glance;
 pub(crate) mod ip;
@@ -36,6 +37,9 @@ use engine::logs::LineTest;
 use engine::model::{Labels, lossy_text};
 use jiff::tz::TimeZone;
 
+pub use decolorize::decolorized;
+pub use entry_test::EntryTest;
+pub use functions::{LineHost, TABLE as FUNCTIONS};
 pub(crate) use glance::PipelineGlance;
 pub use labels::{Category, sanitize};
 pub(crate) use labels::{ERROR, ERROR_DETAILS, Hints, LabelSet};

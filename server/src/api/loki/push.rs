@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use engine::wire::inflate::{Caps, Encoding, InflateError, inflate};
-use engine::wire::loki::{decode_json, decode_protobuf};
+use engine::wire::inflate::Encoding;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{Request, StatusCode};
 
 use super::{Fault, params, store_of, writer};
 use crate::api::Api;
 use crate::config::limits;
 use crate::http::{body, empty};
+use crate::ingest::received::{Received, inflated, media, word};
 
 /// Takes lines.
 pub(super) async fn push(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
@@ -57,42 +57,6 @@ fn retry_later(status: StatusCode, r: &mut Response) {
     }
 }
 
-fn word(headers: &HeaderMap, name: hyper::header::HeaderName) -> &str {
-    headers
-        .get(name)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("")
-        .trim()
-}
-
-fn media(headers: &HeaderMap) -> &str {
-    word(headers, CONTENT_TYPE)
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim()
-}
-
-const CAPS: Caps = Caps {
-    compressed: limits::PUSH_BODY_BYTES_MAX,
-    decompressed: limits::PUSH_DECODED_BYTES_MAX,
-};
-
-fn inflated<'a>(
-    encoding: Encoding,
-    sent: &'a [u8],
-    out: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Fault> {
-    inflate(encoding, sent, CAPS, out).map_err(|e| match e {
-        InflateError::CompressedTooLarge { .. } | InflateError::DecompressedTooLarge { .. } => {
-            Fault::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string())
-        }
-        // Whatever is not known to be something else ends up here: senders look for these words.
-        _ if encoding == Encoding::Snappy => Fault::bad("snappy: corrupt input"),
-        e => Fault::bad(e.to_string()),
-    })
-}
-
 async fn read(api: &Api, request_body: Body) -> Result<Vec<u8>, Fault> {
     let mut sent = Vec::new();
     let (limit, timeout) = (limits::PUSH_BODY_BYTES_MAX, api.options.read_timeout);
@@ -106,27 +70,10 @@ async fn store(api: &Arc<Api>, request: Request<Body>) -> Result<(), Fault> {
     let (parts, request_body) = request.into_parts();
     let stores = store_of(api)?;
     let tenant = writer(api, &stores, &parts.headers)?;
-    let json = media(&parts.headers).eq_ignore_ascii_case("application/json");
-    let encoding = match (word(&parts.headers, CONTENT_ENCODING), json) {
-        ("", true) => Encoding::Identity,
-        ("" | "snappy", false) => Encoding::Snappy,
-        ("gzip", _) => Encoding::Gzip,
-        ("deflate", _) => Encoding::Deflate,
-        (other, _) => {
-            return Err(Fault::bad(format!(
-                "Content-Encoding {other:?} not supported"
-            )));
-        }
-    };
+    let kind = Received::new(&parts.headers)?;
     let sent = read(api, request_body).await?;
     let mut plain = Vec::new();
-    let raw = inflated(encoding, &sent, &mut plain)?;
-    let decoded = if json {
-        decode_json(raw)
-    } else {
-        decode_protobuf(raw)
-    };
-    let streams = decoded.map_err(|e| Fault::bad(e.to_string()))?;
+    let streams = kind.decode(&sent, &mut plain)?;
     let whose = (tenant.id, tenant.name.as_str());
     let pushed = api.logs.push(&stores.logs, whose, streams, params::now());
     Ok(pushed.await?)

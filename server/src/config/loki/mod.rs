@@ -278,7 +278,7 @@ pub(crate) fn load_overrides(
 }
 
 /// `${NAME}` and `${NAME:default}`.
-fn expand_env(text: &str) -> String {
+pub(crate) fn expand_env(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {

@@ -1,0 +1,57 @@
+//! `pack`: labels and the line become one JSON object.
+
+use std::collections::BTreeMap;
+
+use super::json::quote;
+use super::{Now, Simple};
+use crate::logs::entry::Entry;
+use crate::logs::settings::Settings;
+
+/// Key of the line.
+const ENTRY: &str = "_entry";
+
+/// The stage.
+pub(super) struct Pack {
+    names: Vec<String>,
+    ingest_timestamp: bool,
+}
+
+impl Pack {
+    pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
+        Ok(Self {
+            names: s.texts("labels")?.unwrap_or_default(),
+            ingest_timestamp: s.flag("ingest_timestamp", true)?,
+        })
+    }
+}
+
+impl Simple for Pack {
+    fn apply(&mut self, entry: &mut Entry, now: Now<'_>) -> bool {
+        let mut packed = BTreeMap::new();
+        for n in &self.names {
+            let label = entry.labels.get(n).cloned();
+            if let Some(v) = entry.text(n).map(|t| t.into_owned()).or(label) {
+                packed.insert(n.as_str(), v);
+            }
+        }
+        let mut line = String::from("{");
+        for (n, v) in &packed {
+            quote(n, &mut line);
+            line.push(':');
+            quote(v, &mut line);
+            line.push(',');
+        }
+        quote(ENTRY, &mut line);
+        line.push(':');
+        quote(&entry.line, &mut line);
+        line.push('}');
+        for n in &self.names {
+            entry.remove_label(n);
+        }
+        entry.line = line;
+        if self.ingest_timestamp {
+            entry.time_ns = now.ns;
+        }
+        true
+    }
+}

@@ -1,0 +1,322 @@
+//! One path and the files that stand and stood there.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::reader::{Reader, Step, is_same};
+use super::{FileNumbers, TURN_BYTES};
+use crate::logs::entry::{Entry, LabelSet};
+use crate::logs::positions::{Known, Record};
+
+/// How long a rotated file is still looked at after its last line: writers keep it open for a while.
+const LINGER_NS: i64 = 10_000_000_000;
+/// Rotated files of one path that are read at a time.
+const ROTATED_MAX: usize = 64;
+/// Suffixes of files that are compressed: their lines cannot be read here.
+const COMPRESSED: [&str; 7] = [".gz", ".z", ".bz2", ".xz", ".zst", ".lz4", ".tmp"];
+
+/// A path that is followed.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) labels: Arc<LabelSet>,
+    pub(super) numbers: FileNumbers,
+    current: Option<Reader>,
+    /// Files that have left the path, oldest first.
+    rotated: VecDeque<Reader>,
+    /// Those of them that are done, newest last: they are not new again.
+    finished: VecDeque<Birth>,
+    /// Where files begin that nobody has seen yet; none when there are none.
+    unseen: Option<SystemTime>,
+}
+
+/// Which file it is, as long as its inode is not another's: device, inode, when it began.
+type Birth = (u64, u64, Option<SystemTime>);
+
+fn birth(meta: &fs::Metadata) -> Birth {
+    (meta.dev(), meta.ino(), began(meta))
+}
+
+/// When a file was made; on systems that do not say, when it was written last.
+fn began(meta: &fs::Metadata) -> Option<SystemTime> {
+    meta.created().or_else(|_| meta.modified()).ok()
+}
+
+/// Files beside `path` that carry its name with a suffix, with the time they began; oldest first.
+fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
+    let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
+        return Vec::new();
+    };
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // Names like `app-2024.log` of `app.log` keep the stem in front.
+    let stem = name.rsplit_once('.').map_or(name.as_str(), |(s, _)| s);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut out: Vec<_> = entries
+        .filter_map(|e| {
+            let other = e.file_name().to_string_lossy().into_owned();
+            let carries = |of: &str| {
+                let rest = other.strip_prefix(of);
+                rest.is_some_and(|r| r.starts_with(['.', '-', '_']))
+            };
+            let low = other.to_ascii_lowercase();
+            let usable = other != name && !COMPRESSED.iter().any(|c| low.ends_with(c));
+            if !usable || !(carries(&name) || carries(stem)) {
+                return None;
+            }
+            let meta = e.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((began(&meta)?, e.path(), meta))
+        })
+        .collect();
+    out.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    out
+}
+
+/// Whether a sibling is a rotated form of `path` by its name alone: the whole name and a suffix.
+fn is_rotation_of(path: &Path, other: &Path) -> bool {
+    let (Some(name), Some(other)) = (path.file_name(), other.file_name()) else {
+        return false;
+    };
+    let other = other.to_string_lossy();
+    let rest = other.strip_prefix(name.to_string_lossy().as_ref());
+    rest.is_some_and(|r| r.starts_with(['.', '-', '_']))
+}
+
+/// Whether the file of a record is still there, under another name than that of its path.
+pub(super) fn has_moved(r: &Record) -> bool {
+    let all = siblings(Path::new(&r.path));
+    all.iter().any(|(_, p, m)| is_same(p, m, &r.identity))
+}
+
+impl Followed {
+    fn new(labels: Arc<LabelSet>) -> Self {
+        Self {
+            labels,
+            numbers: FileNumbers::default(),
+            current: None,
+            rotated: VecDeque::new(),
+            finished: VecDeque::new(),
+            unseen: None,
+        }
+    }
+
+    /// Opens a path where `known` says it was left.
+    pub(super) fn open(
+        path: &Path,
+        labels: Arc<LabelSet>,
+        known: &Known,
+        now_ns: i64,
+    ) -> io::Result<Self> {
+        let name = path.to_string_lossy();
+        let meta = fs::metadata(path)?;
+        let saved = known.offsets.get(name.as_ref());
+        let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
+        let mut f = Self::new(labels);
+        let mine = || known.records.iter().filter(|r| r.path == name);
+        for r in mine().filter(|r| r.rotated) {
+            f.find_rotated(path, r, now_ns);
+        }
+        let offset = match mine().find(|r| !r.rotated) {
+            None => saved,
+            // POS2
+            Some(r) if is_same(path, &meta, &r.identity) => saved.min(r.offset),
+            Some(r) if r.identity.inode == meta.ino() && meta.len() < r.offset => 0,
+            Some(r) => {
+                f.find_rotated(path, r, now_ns);
+                0
+            }
+        };
+        f.unseen = f.newest_known();
+        f.find_unseen(path, birth(&meta), now_ns);
+        f.current = Some(Reader::open(path, offset, now_ns)?);
+        Ok(f)
+    }
+
+    /// Opens the file of a record under the name it has now, at its saved place.
+    fn find_rotated(&mut self, path: &Path, r: &Record, now_ns: i64) {
+        let found = siblings(path)
+            .into_iter()
+            .find(|(_, p, m)| is_same(p, m, &r.identity));
+        if let Some((_, p, _)) = found
+            && let Ok(reader) = Reader::open(&p, r.offset, now_ns)
+        {
+            self.rotated.push_back(reader);
+        }
+    }
+
+    /// Opens what has become of the files of a path at which there is none now. None when nothing
+    /// is left of them.
+    pub(super) fn open_missing(
+        path: &Path,
+        labels: Arc<LabelSet>,
+        known: &Known,
+        now_ns: i64,
+    ) -> Option<Self> {
+        let name = path.to_string_lossy();
+        let mut f = Self::new(labels);
+        for r in known.records.iter().filter(|r| r.path == name) {
+            f.find_rotated(path, r, now_ns);
+        }
+        f.unseen = f.newest_known();
+        f.find_unseen(path, (0, 0, None), now_ns);
+        (!f.rotated.is_empty()).then_some(f)
+    }
+
+    /// When the newest of the files that have left the path began.
+    fn newest_known(&self) -> Option<SystemTime> {
+        let all = self.rotated.iter();
+        let open = all.filter_map(|r| began(&r.metadata().ok()?));
+        open.chain(self.finished.iter().filter_map(|f| f.2)).max()
+    }
+
+    /// Opens files that came and went while nobody looked: those that began after the last known
+    /// one (TAIL2). What finds no room is found the next time.
+    fn find_unseen(&mut self, path: &Path, now_there: Birth, now_ns: i64) {
+        let Some(since) = self.unseen.take() else {
+            return;
+        };
+        for (at, p, meta) in siblings(path) {
+            let id = birth(&meta);
+            let open = |r: &Reader| (r.identity.dev, r.identity.inode) == (id.0, id.1);
+            let new = at >= since && id != now_there && is_rotation_of(path, &p);
+            if !new || self.rotated.iter().any(open) || self.finished.contains(&id) {
+                continue;
+            }
+            if self.rotated.len() >= ROTATED_MAX {
+                self.unseen = Some(at);
+                return;
+            }
+            if let Ok(reader) = Reader::open(&p, 0, now_ns) {
+                self.rotated.push_back(reader);
+            }
+        }
+    }
+
+    /// The path is not there any more. True when nothing of it is left to be read or delivered.
+    pub(super) fn vanished(&mut self) -> bool {
+        if let Some(r) = self.current.take() {
+            self.rotated.push_back(r);
+        }
+        self.rotated.is_empty()
+    }
+
+    /// Bytes of the path's file that are done; none without a file there.
+    pub(super) fn done(&self) -> Option<u64> {
+        Some(self.current.as_ref()?.progress.done())
+    }
+
+    /// What is known of all its files.
+    pub(super) fn records(&self, name: &str, out: &mut Vec<Record>) {
+        let record = |r: &Reader, rotated| Record {
+            path: name.to_owned(),
+            identity: r.identity,
+            offset: r.progress.done(),
+            rotated,
+        };
+        out.extend(self.rotated.iter().map(|r| record(r, true)));
+        out.extend(self.current.iter().map(|r| record(r, false)));
+    }
+
+    /// Reads what is there, oldest file first.
+    pub(super) fn turn(
+        &mut self,
+        path: &Path,
+        now_ns: i64,
+        out: &mut dyn FnMut(Entry),
+    ) -> io::Result<usize> {
+        self.look(path, now_ns)?;
+        let labels = Arc::clone(&self.labels);
+        let mut lines = 0;
+        let mut take = |line: &[u8], ticket: &crate::logs::entry::Ticket| {
+            let text = String::from_utf8_lossy(line).into_owned();
+            let mut e = Entry::new(now_ns, text, labels.clone());
+            e.ticket = Some(ticket.clone());
+            lines += 1;
+            out(e);
+        };
+        let mut sum = 0;
+        let newest = self.rotated.len();
+        for (i, r) in self
+            .rotated
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, r)| !r.closed)
+        {
+            while sum < TURN_BYTES {
+                match r.step(now_ns, &mut take)? {
+                    Step::Read(n) => sum += n,
+                    Step::End => {
+                        // Only the newest may still get lines, for a while.
+                        let rests = now_ns.saturating_sub(r.read_at_ns) >= LINGER_NS;
+                        if rests || i + 1 < newest {
+                            r.finish(&mut take);
+                            r.closed = true;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        // Until all is delivered the record of the file is still needed.
+        let finished = &mut self.finished;
+        self.rotated.retain(|r| {
+            let is_done = r.closed && r.progress.is_idle();
+            if is_done && let Ok(meta) = r.metadata() {
+                finished.push_back(birth(&meta));
+            }
+            !is_done
+        });
+        while self.finished.len() > ROTATED_MAX {
+            self.finished.pop_front();
+        }
+        if let Some(r) = self.current.as_mut() {
+            while sum < TURN_BYTES {
+                match r.step(now_ns, &mut take)? {
+                    Step::Read(n) => sum += n,
+                    Step::End => break,
+                }
+            }
+            self.numbers.read_bytes = r.offset();
+        }
+        self.numbers.lines += lines;
+        Ok(sum)
+    }
+
+    /// Finds out what has become of the path.
+    fn look(&mut self, path: &Path, now_ns: i64) -> io::Result<()> {
+        let meta = match fs::metadata(path) {
+            Ok(m) => m,
+            // A rename without a new file yet: the open one is read on.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        self.numbers.file_bytes = meta.len();
+        let there = birth(&meta);
+        if self.current.is_none() {
+            self.unseen = self.unseen.or(self.newest_known());
+        }
+        if self.rotated.len() < ROTATED_MAX {
+            self.find_unseen(path, there, now_ns);
+        }
+        let Some(r) = self.current.as_mut() else {
+            self.current = Some(Reader::open(path, 0, now_ns)?);
+            return Ok(());
+        };
+        if (there.0, there.1) != (r.identity.dev, r.identity.inode) {
+            let new = Reader::open(path, 0, now_ns)?;
+            if let Some(mut old) = self.current.replace(new) {
+                old.read_at_ns = now_ns;
+                let began = old.metadata().ok().as_ref().and_then(began);
+                self.rotated.push_back(old);
+                self.unseen = self.unseen.or(began);
+            }
+            self.find_unseen(path, there, now_ns);
+        } else if meta.len() < r.offset() {
+            r.rewind()?;
+        }
+        Ok(())
+    }
+}

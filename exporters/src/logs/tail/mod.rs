@@ -1,0 +1,306 @@
+//! Files that grow, rotate, are cut and vanish.
+//!
+//! Owns: which files a target means, following them through rotation, what of them is done.
+//! Knows nothing of: what becomes of lines, when it is called (the time is an argument), YAML.
+//!
+//! Folders are looked at rather than watched: network and overlay file systems send no events, and
+//! a folder's time of change tells as much.
+//!
+//! Invariants
+//! - TAIL1  A file is known by device, inode and first bytes, not by its name: after a rotation the
+//!   old one is read to its end, wherever it went in its folder, then the new one from its start.
+//! - TAIL2  Rotations that nobody saw are found again: files of the folder that began after the
+//!   last known one and carry its name with a suffix are read too.
+//! - TAIL3  Reading is fair: no file gets more than [`TURN_BYTES`] before the next one's turn.
+//!
+//! Read next: `reader.rs`, `follow.rs`, `../progress.rs`.
+
+mod follow;
+mod glob;
+mod reader;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::entry::{Entry, LabelSet};
+use super::positions::{Known, Record, is_cursor};
+use follow::{Followed, has_moved};
+
+pub use glob::{PathPattern, absolute};
+
+/// Bytes that one file may give before the others' turn.
+pub const TURN_BYTES: usize = 1024 * 1024;
+/// Files open at a time; further ones wait for their turn at the next look.
+const OPEN_MAX: usize = 8192;
+/// Label with the path of the file.
+const FILENAME: &str = "filename";
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Number of the job, handed back with each line.
+    pub job: usize,
+    /// Labels of its lines; `filename` is added.
+    pub labels: LabelSet,
+    /// Which files.
+    pub path: PathPattern,
+    /// Which of them not.
+    pub exclude: Option<PathPattern>,
+}
+
+/// Numbers of one file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileNumbers {
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read up to.
+    pub read_bytes: u64,
+    /// Size.
+    pub file_bytes: u64,
+}
+
+/// All files that are followed.
+#[derive(Debug, Default)]
+pub struct Files {
+    targets: Vec<Target>,
+    followed: BTreeMap<(usize, PathBuf), Followed>,
+    known: Known,
+    /// Folders with their time of change at the last look.
+    folders: BTreeMap<PathBuf, Option<SystemTime>>,
+    /// Where reading goes on next time.
+    turn: usize,
+    /// Files of an earlier run were looked for.
+    recovered: bool,
+}
+
+/// What a look at the files found worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A file is read from now on.
+    Started(PathBuf),
+    /// A file is not read any more.
+    Stopped(PathBuf),
+    /// A file cannot be read: which, why.
+    Failed(PathBuf, String),
+}
+
+fn changed_at(folder: &Path) -> Option<SystemTime> {
+    std::fs::metadata(folder).and_then(|m| m.modified()).ok()
+}
+
+/// Labels of the lines of one file of a target.
+fn labelled(t: &Target, path: &Path) -> LabelSet {
+    let mut labels = t.labels.clone();
+    labels.insert(FILENAME.into(), path.to_string_lossy().into_owned());
+    labels
+}
+
+impl Files {
+    /// Nothing to read yet; `known` is what earlier runs left.
+    #[must_use]
+    pub fn new(known: Known) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// Reads exactly `targets` from the next look on.
+    pub fn set_targets(&mut self, targets: Vec<Target>) {
+        self.targets = targets;
+        self.folders.clear();
+        // Discovery may name what earlier runs followed only now.
+        self.recovered = false;
+    }
+
+    /// Whether a folder has changed since the last look: then it is time for one.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.folders.iter().any(|(f, at)| changed_at(f) != *at)
+    }
+
+    /// Looks for files that are new or gone. Cost: one listing of each folder of the patterns.
+    pub fn refresh(&mut self, now_ns: i64, events: &mut Vec<Event>) {
+        let mut wanted: BTreeMap<(usize, PathBuf), usize> = BTreeMap::new();
+        let mut folders = BTreeMap::new();
+        for (i, t) in self.targets.iter().enumerate() {
+            let (files, seen) = t.path.expand();
+            for f in seen {
+                let at = changed_at(&f);
+                folders.insert(f, at);
+            }
+            for f in files {
+                if !t.exclude.as_ref().is_some_and(|e| e.matches(&f)) {
+                    wanted.entry((t.job, f)).or_insert(i);
+                }
+            }
+        }
+        self.folders = folders;
+        let gone: Vec<_> = self
+            .followed
+            .iter_mut()
+            .filter(|(k, _)| !wanted.contains_key(*k))
+            .filter_map(|(k, f)| f.vanished().then(|| k.clone()))
+            .collect();
+        for key in gone {
+            self.followed.remove(&key);
+            let name = key.1.to_string_lossy();
+            self.known.offsets.remove(name.as_ref());
+            self.known.records.retain(|r| r.path != name);
+            events.push(Event::Stopped(key.1));
+        }
+        self.recover(&wanted, now_ns);
+        for (key, target) in wanted {
+            if let Some(f) = self.followed.get_mut(&key) {
+                let own = self.targets.get(target).map(|t| labelled(t, &key.1));
+                if let Some(labels) = own.filter(|l| *l != *f.labels) {
+                    f.labels = Arc::new(labels);
+                }
+                continue;
+            }
+            if self.followed.len() >= OPEN_MAX {
+                events.push(Event::Failed(
+                    key.1,
+                    format!("{OPEN_MAX} files are followed already"),
+                ));
+                continue;
+            }
+            let Some(t) = self.targets.get(target) else {
+                continue;
+            };
+            let path = key.1.clone();
+            let labels = Arc::new(labelled(t, &path));
+            match Followed::open(&path, labels, &self.known, now_ns) {
+                Ok(f) => {
+                    self.followed.insert(key, f);
+                    events.push(Event::Started(path));
+                }
+                Err(e) => events.push(Event::Failed(path, e.to_string())),
+            }
+        }
+    }
+
+    /// Finds files again that were followed when an earlier run ended and have left their path since
+    /// without a new one there.
+    fn recover(&mut self, wanted: &BTreeMap<(usize, PathBuf), usize>, now_ns: i64) {
+        if std::mem::replace(&mut self.recovered, true) {
+            return;
+        }
+        let paths: BTreeSet<PathBuf> = self
+            .known
+            .records
+            .iter()
+            .map(|r| PathBuf::from(&r.path))
+            .collect();
+        for path in paths.into_iter().filter(|p| !p.exists()) {
+            for t in &self.targets {
+                let key = (t.job, path.clone());
+                let excluded = t.exclude.as_ref().is_some_and(|e| e.matches(&path));
+                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
+                if known || excluded || !t.path.matches(&path) {
+                    continue;
+                }
+                let labels = Arc::new(labelled(t, &path));
+                if let Some(f) = Followed::open_missing(&path, labels, &self.known, now_ns) {
+                    self.followed.insert(key, f);
+                }
+            }
+        }
+    }
+
+    /// One turn for every file; lines go to `out` with the number of their job. Gives the bytes
+    /// that were read.
+    pub fn read(
+        &mut self,
+        now_ns: i64,
+        out: &mut dyn FnMut(usize, Entry),
+        events: &mut Vec<Event>,
+    ) -> usize {
+        let mut sum = 0;
+        let n = self.followed.len();
+        self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
+        let first = self.turn;
+        // Who is first changes, so that nobody is always last behind the others.
+        for pass in [first..n, 0..first] {
+            let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
+            for ((job, path), f) in some {
+                match f.turn(path, now_ns, &mut |e| out(*job, e)) {
+                    Ok(n) => sum += n,
+                    Err(e) => events.push(Event::Failed(path.clone(), e.to_string())),
+                }
+            }
+        }
+        sum
+    }
+
+    /// What is to be saved now.
+    #[must_use]
+    pub fn positions(&self) -> Known {
+        let mut offsets: BTreeMap<String, String> = self
+            .known
+            .offsets
+            .iter()
+            .filter(|(k, _)| is_cursor(k) || Path::new(k).exists())
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let mut records: Vec<Record> = Vec::new();
+        let mut live = BTreeSet::new();
+        for ((_, path), f) in &self.followed {
+            let name = path.to_string_lossy().into_owned();
+            f.records(&name, &mut records);
+            let first = live.insert(name.clone());
+            let Some(done) = f.done() else {
+                if first {
+                    offsets.remove(&name);
+                }
+                continue;
+            };
+            // Of two jobs that read one file the slower one counts (POS2).
+            let other = offsets.get(&name).filter(|_| !first);
+            let other = other.and_then(|o| o.parse::<u64>().ok()).unwrap_or(done);
+            offsets.insert(name, done.min(other).to_string());
+        }
+        // Of files that are not followed now (nobody has named them yet, or their job is gone) what
+        // is known stays, as long as they are there.
+        for r in self
+            .known
+            .records
+            .iter()
+            .filter(|r| !live.contains(&r.path))
+        {
+            let mut r = r.clone();
+            r.rotated |= !offsets.contains_key(&r.path);
+            if !r.rotated || has_moved(&r) {
+                records.push(r);
+            }
+        }
+        Known {
+            offsets,
+            records,
+            exact: self.known.exact.clone(),
+        }
+    }
+
+    /// Where an earlier run left a source that is no file.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&str> {
+        self.known.place(key)
+    }
+
+    /// Numbers of every file.
+    pub fn numbers(&self) -> impl Iterator<Item = (&Path, FileNumbers)> {
+        let all = self.followed.iter();
+        all.map(|((_, path), f)| (path.as_path(), f.numbers))
+    }
+
+    /// Files that are followed now, with the number of their job and their labels.
+    pub fn followed(&self) -> impl Iterator<Item = (usize, &Path, &Arc<LabelSet>)> {
+        let all = self.followed.iter();
+        all.map(|((job, path), f)| (*job, path.as_path(), &f.labels))
+    }
+}
+
+#[cfg(test)]
+mod tests;

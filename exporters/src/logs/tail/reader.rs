@@ -1,0 +1,186 @@
+//! One open file: bytes to lines.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::logs::entry::Ticket;
+use crate::logs::positions::Identity;
+use crate::logs::progress::Progress;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 256 * 1024;
+/// Longest line; what is longer comes in pieces. Without a bound a file without line feeds would
+/// be held as a whole.
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes at the start of a file that tell it from another with the same inode.
+const HEAD_BYTES: u64 = 1024;
+
+/// FNV-1a, which stays the same from version to version.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn head(file: &File, len: u64) -> io::Result<u64> {
+    let mut bytes = vec![0; usize::try_from(len.min(HEAD_BYTES)).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(fingerprint(&bytes))
+}
+
+/// Whether the file at `path` is the one that `identity` describes.
+pub(super) fn is_same(path: &Path, meta: &Metadata, identity: &Identity) -> bool {
+    if (meta.dev(), meta.ino()) != (identity.dev, identity.inode) {
+        return false;
+    }
+    // A file that was cut keeps its identity but not its first bytes.
+    if meta.len() < identity.head_len {
+        return false;
+    }
+    let read = File::open(path).and_then(|f| head(&f, identity.head_len));
+    read.is_ok_and(|h| h == identity.head)
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: File,
+    pub(super) identity: Identity,
+    /// Where `buffer` begins in the file.
+    start: u64,
+    /// Bytes that were read and belong to no finished line.
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that hold no line feed.
+    searched: usize,
+    pub(super) progress: Arc<Progress>,
+    /// When something was read last, ns.
+    pub(super) read_at_ns: i64,
+    /// Everything was handed out and nothing more will come.
+    pub(super) closed: bool,
+}
+
+/// What one read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So many bytes.
+    Read(usize),
+    /// Nothing: the end, for now.
+    End,
+}
+
+impl Reader {
+    /// Opens `path` at `offset`.
+    pub(super) fn open(path: &Path, offset: u64, now_ns: i64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let meta = file.metadata()?;
+        // POS2: an offset beyond the end is of another content.
+        let offset = if offset > meta.len() { 0 } else { offset };
+        file.seek(SeekFrom::Start(offset))?;
+        let mut r = Self {
+            identity: Identity {
+                dev: meta.dev(),
+                inode: meta.ino(),
+                ..Identity::default()
+            },
+            file,
+            start: offset,
+            buffer: Vec::new(),
+            searched: 0,
+            progress: Progress::at(offset),
+            read_at_ns: now_ns,
+            closed: false,
+        };
+        r.learn_head(offset);
+        Ok(r)
+    }
+
+    fn learn_head(&mut self, known_len: u64) {
+        let len = known_len.min(HEAD_BYTES);
+        if len > self.identity.head_len
+            && let Ok(h) = head(&self.file, len)
+        {
+            (self.identity.head_len, self.identity.head) = (len, h);
+        }
+    }
+
+    /// Where reading goes on.
+    pub(super) fn offset(&self) -> u64 {
+        self.start + self.buffer.len() as u64
+    }
+
+    /// The open file's state.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    /// Begins again at the start, after the file was cut.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.start = 0;
+        self.buffer.clear();
+        self.searched = 0;
+        self.progress = Progress::at(0);
+        (self.identity.head_len, self.identity.head) = (0, 0);
+        Ok(())
+    }
+
+    /// Reads once and hands finished lines, without their line feed, to `take`.
+    pub(super) fn step(
+        &mut self,
+        now_ns: i64,
+        take: &mut dyn FnMut(&[u8], &Ticket),
+    ) -> io::Result<Step> {
+        let before = self.buffer.len();
+        self.buffer.resize(before + READ_BYTES, 0);
+        let read = self.file.read(&mut self.buffer[before..]);
+        let n = *read.as_ref().unwrap_or(&0);
+        self.buffer.truncate(before + n);
+        read?;
+        if n == 0 {
+            // An idle file keeps no room for a full read.
+            if self.buffer.capacity() > 2 * READ_BYTES || self.buffer.is_empty() {
+                self.buffer.shrink_to_fit();
+            }
+            return Ok(Step::End);
+        }
+        self.read_at_ns = now_ns;
+        self.learn_head(self.offset());
+        let last = memchr_last(&self.buffer[self.searched..]).map(|i| self.searched + i + 1);
+        let end = match last {
+            Some(end) => end,
+            None if self.buffer.len() >= LINE_BYTES_MAX => self.buffer.len(),
+            None => {
+                self.searched = self.buffer.len();
+                return Ok(Step::Read(n));
+            }
+        };
+        self.hand_out(end, take);
+        Ok(Step::Read(n))
+    }
+
+    /// Hands out what is left without a line feed, when none will come any more.
+    pub(super) fn finish(&mut self, take: &mut dyn FnMut(&[u8], &Ticket)) {
+        if !self.buffer.is_empty() {
+            self.hand_out(self.buffer.len(), take);
+        }
+    }
+
+    fn hand_out(&mut self, end: usize, take: &mut dyn FnMut(&[u8], &Ticket)) {
+        let ticket = self.progress.hand_out(self.start, self.start + end as u64);
+        let lines = &self.buffer[..end];
+        let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+        for line in lines.split(|b| *b == b'\n') {
+            take(line, &ticket);
+        }
+        self.buffer.drain(..end);
+        self.start += end as u64;
+        self.searched = 0;
+    }
+}
+
+fn memchr_last(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(|b| *b == b'\n')
+}

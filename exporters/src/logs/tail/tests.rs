@@ -1,0 +1,178 @@
+//! Files in a folder of their own, moved about as log rotation does.
+
+use std::fs;
+use std::io::Write as _;
+
+use super::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("sextant-tail-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&dir));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+    fn append(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        let mut f = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
+        f.write_all(text.as_bytes()).unwrap();
+    }
+    fn rename(&self, a: &str, b: &str) {
+        fs::rename(self.0.join(a), self.0.join(b)).unwrap();
+    }
+    fn files(&self, known: Known) -> Files {
+        let mut files = Files::new(known);
+        files.set_targets(vec![Target {
+            job: 0,
+            labels: LabelSet::new(),
+            path: PathPattern::new(self.0.join("a.log").to_str().unwrap()).unwrap(),
+            exclude: None,
+        }]);
+        files.refresh(0, &mut Vec::new());
+        files
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn read(files: &mut Files) -> Vec<Entry> {
+    let mut out = Vec::new();
+    for _ in 0..3 {
+        files.read(1, &mut |_, e| out.push(e), &mut Vec::new());
+    }
+    out
+}
+
+fn lines(files: &mut Files) -> Vec<String> {
+    read(files).into_iter().map(|e| e.line).collect()
+}
+
+#[test]
+fn the_old_file_is_read_to_its_end_before_the_new_one() {
+    let d = Folder::new("rotation");
+    d.append("a.log", "1\npart");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["1"]);
+    d.append("a.log", "ial\n2\n");
+    d.rename("a.log", "a.log.1");
+    d.append("a.log", "3\n");
+    assert_eq!(lines(&mut f), ["partial", "2", "3"]);
+    // The writer may keep the old file open for a while.
+    d.append("a.log.1", "late\n");
+    assert_eq!(lines(&mut f), ["late"]);
+}
+
+#[test]
+fn rotations_that_nobody_saw_are_found_again() {
+    let d = Folder::new("unseen");
+    d.append("a.log", "1\n2\n");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["1", "2"]);
+    let known = f.positions();
+    drop(f);
+    d.append("a.log", "3\n");
+    d.rename("a.log", "a.log.2");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    d.append("a.log.1", "4\n");
+    d.append("a.log", "a longer line than all before\n");
+    let mut f = d.files(known);
+    assert_eq!(lines(&mut f), ["3", "4", "a longer line than all before"]);
+}
+
+#[test]
+fn a_position_waits_for_the_line_to_be_done() {
+    let d = Folder::new("tickets");
+    d.append("a.log", "1\n2\n");
+    let mut f = d.files(Known::default());
+    let held = read(&mut f);
+    let path = d.0.join("a.log").to_string_lossy().into_owned();
+    assert_eq!(f.positions().offsets[&path], "0");
+    drop(held);
+    assert_eq!(f.positions().offsets[&path], "4");
+    let again = f.positions();
+    assert!(lines(&mut d.files(again)).is_empty());
+}
+
+#[test]
+fn a_cut_file_begins_again_and_a_gone_one_is_forgotten() {
+    let d = Folder::new("cut");
+    d.append("a.log", "long line one\n");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["long line one"]);
+    fs::write(d.0.join("a.log"), "s\n").unwrap();
+    assert_eq!(lines(&mut f), ["s"]);
+    // An offset beyond the end means another content.
+    let path = d.0.join("a.log").to_string_lossy().into_owned();
+    let known = Known {
+        offsets: BTreeMap::from([(path.clone(), "99".into()), ("cursor-x".into(), "1".into())]),
+        ..Known::default()
+    };
+    let mut f = d.files(known);
+    assert_eq!(lines(&mut f), ["s"]);
+    fs::remove_file(d.0.join("a.log")).unwrap();
+    f.refresh(2, &mut Vec::new());
+    let left = f.positions().offsets;
+    assert_eq!(left.keys().collect::<Vec<_>>(), ["cursor-x"]);
+}
+
+/// A kill between the rename and the new file: the path is not there at the next start.
+#[test]
+fn a_file_that_has_left_its_path_is_found_at_the_start() {
+    let d = Folder::new("left");
+    d.append("a.log", "1\n");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["1"]);
+    let known = f.positions();
+    drop(f);
+    d.append("a.log", "2\n");
+    d.rename("a.log", "a.log.1");
+    let mut f = d.files(known);
+    // Saved before anything is read: the place is still known.
+    let known = f.positions();
+    assert!(known.records.iter().any(|r| r.rotated && r.offset == 2));
+    drop(f);
+    let mut f = d.files(known);
+    assert_eq!(lines(&mut f), ["2"]);
+    // Files that come and go between two looks.
+    d.append("a.log", "3\n");
+    d.rename("a.log", "a.log.2");
+    d.append("a.log", "4\n");
+    f.refresh(2, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["3", "4"]);
+}
+
+#[test]
+fn jobs_that_read_the_same_file_keep_the_place_of_the_slower() {
+    let d = Folder::new("two");
+    d.append("a.log", "1\n2\n");
+    let target = |job| Target {
+        job,
+        labels: LabelSet::new(),
+        path: PathPattern::new(d.0.join("a.log").to_str().unwrap()).unwrap(),
+        exclude: None,
+    };
+    let mut files = Files::new(Known::default());
+    files.set_targets(vec![target(0), target(1)]);
+    files.refresh(0, &mut Vec::new());
+    let all = std::cell::RefCell::new(Vec::new());
+    files.read(
+        1,
+        &mut |job, e| all.borrow_mut().push((job, e)),
+        &mut Vec::new(),
+    );
+    let path = d.0.join("a.log").to_string_lossy().into_owned();
+    all.borrow_mut().retain(|(job, _)| *job == 1);
+    assert_eq!(files.positions().offsets[&path], "0");
+    all.borrow_mut().clear();
+    assert_eq!(files.positions().offsets[&path], "4");
+}

@@ -1,0 +1,302 @@
+//! Batches of entries on their way to one receiver.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use engine::wire::inflate::compress_snappy;
+use engine::wire::loki::{SendEntry, put_stream};
+use exporters::logs::entry::{Entry, LabelSet, Ticket};
+use exporters::logs::stages::TENANT_LABEL;
+use query::text::quote::quote_into;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::mpsc;
+
+use crate::config::LabelMap;
+use crate::config::promtail::{ClientConfig, LimitsConfig};
+use crate::http::client::{self, ClientLimits, Credentials};
+
+/// So much of a refusal is logged.
+const REASON_BYTES_MAX: usize = 1024;
+
+/// Numbers of one receiver.
+#[derive(Debug, Default)]
+pub(crate) struct SendNumbers {
+    pub(crate) host: String,
+    pub(crate) sent_entries: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
+    pub(crate) encoded_bytes: AtomicU64,
+    pub(crate) dropped_entries: AtomicU64,
+    pub(crate) dropped_bytes: AtomicU64,
+    pub(crate) retries: AtomicU64,
+}
+
+/// One line as it is sent.
+struct Line {
+    time_ns: i64,
+    text: String,
+    metadata: Vec<(String, String)>,
+    /// Dropped with the batch (AGT1).
+    _ticket: Option<Ticket>,
+}
+
+/// Entries of one tenant that are sent together.
+struct Batch {
+    streams: BTreeMap<Arc<LabelSet>, Vec<Line>>,
+    bytes: u64,
+    entries: u64,
+    since: Instant,
+}
+
+/// The way to a receiver.
+pub(crate) struct Sender {
+    config: ClientConfig,
+    limits: LimitsConfig,
+    client: reqwest::Client,
+    credentials: Credentials,
+    headers: HeaderMap,
+    numbers: Arc<SendNumbers>,
+    batches: BTreeMap<String, Batch>,
+}
+
+/// What is sent of labels: an entry's own win, empty ones and inner ones are not sent.
+pub(super) fn sent_labels<'a>(
+    own: &'a LabelSet,
+    external: &'a LabelMap,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let mut all: BTreeMap<&str, &str> = external.iter().collect();
+    all.extend(own.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    let all = all.into_iter();
+    all.filter(|(n, v)| !v.is_empty() && *n != TENANT_LABEL)
+}
+
+/// The same as a selector.
+fn selector(labels: &LabelSet, external: &LabelMap) -> String {
+    let mut out = String::from("{");
+    for (n, v) in sent_labels(labels, external) {
+        if out.len() > 1 {
+            out.push_str(", ");
+        }
+        out.push_str(n);
+        out.push('=');
+        quote_into(&mut out, v);
+    }
+    out.push('}');
+    out
+}
+
+enum Outcome {
+    Done,
+    Later(String),
+    Never(String),
+}
+
+impl Sender {
+    /// The way to the receiver of `config`.
+    ///
+    /// # Errors
+    /// When the client cannot be built.
+    pub(crate) fn new(config: &ClientConfig, limits: &LimitsConfig) -> Result<Self, String> {
+        let http = config.http_client();
+        let timeout = config.timeout.as_std().max(Duration::from_millis(1));
+        let bounds = ClientLimits {
+            timeout,
+            connect_timeout: timeout,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            let pair = (
+                name.parse::<HeaderName>(),
+                HeaderValue::from_str(value.expose()),
+            );
+            let (Ok(n), Ok(v)) = pair else {
+                return Err(format!("header {name:?} is not valid"));
+            };
+            headers.insert(n, v);
+        }
+        let host = config.url.parsed().map(|u| match u.port() {
+            Some(p) => format!("{}:{p}", u.host_str().unwrap_or_default()),
+            None => u.host_str().unwrap_or_default().to_owned(),
+        });
+        Ok(Self {
+            client: client::build(&http, bounds).map_err(|e| e.to_string())?,
+            credentials: Credentials::new(&http, bounds).map_err(|e| e.to_string())?,
+            headers,
+            numbers: Arc::new(SendNumbers {
+                host: host.unwrap_or_default(),
+                ..SendNumbers::default()
+            }),
+            config: config.clone(),
+            limits: limits.clone(),
+            batches: BTreeMap::new(),
+        })
+    }
+
+    /// Its numbers.
+    pub(crate) fn numbers(&self) -> Arc<SendNumbers> {
+        self.numbers.clone()
+    }
+
+    /// Takes entries until nobody gives any more, then sends what is left.
+    pub(crate) async fn run(mut self, mut entries: mpsc::Receiver<Vec<Entry>>) {
+        let wait = self.config.batchwait.as_std();
+        let every = (wait / 10).max(Duration::from_millis(10));
+        loop {
+            tokio::select! {
+                some = entries.recv() => match some {
+                    Some(all) => for e in all { self.add(e).await },
+                    None => break,
+                },
+                () = tokio::time::sleep(every), if !self.batches.is_empty() => {}
+            }
+            let due = |b: &Batch| b.since.elapsed() >= wait;
+            let ready = self.batches.iter().filter(|(_, b)| due(b));
+            let ready: Vec<String> = ready.map(|(t, _)| t.clone()).collect();
+            for t in ready {
+                self.flush(&t).await;
+            }
+        }
+        for t in self.batches.keys().cloned().collect::<Vec<_>>() {
+            self.flush(&t).await;
+        }
+    }
+
+    fn dropped(&self, entries: u64, bytes: u64) {
+        self.numbers.dropped_entries.fetch_add(entries, Relaxed);
+        self.numbers.dropped_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    async fn add(&mut self, mut e: Entry) {
+        let max = usize::try_from(self.limits.max_line_size.0).unwrap_or(usize::MAX);
+        if max > 0 && e.line.len() > max {
+            if !self.limits.max_line_size_truncate {
+                return self.dropped(1, e.line.len() as u64);
+            }
+            e.line.truncate(e.line.floor_char_boundary(max));
+        }
+        let tenant = e.labels.get(TENANT_LABEL).unwrap_or(&self.config.tenant_id);
+        let tenant = tenant.clone();
+        let metadata: usize = e.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let bytes = (e.line.len() + metadata) as u64;
+        let full = |b: &Batch| b.bytes + bytes > self.config.batchsize;
+        if self.batches.get(&tenant).is_some_and(full) {
+            self.flush(&tenant).await;
+        }
+        let batch = self.batches.entry(tenant).or_insert_with(|| Batch {
+            streams: BTreeMap::new(),
+            bytes: 0,
+            entries: 0,
+            since: Instant::now(),
+        });
+        let streams_max = usize::try_from(self.limits.max_streams).unwrap_or(0);
+        let new = !batch.streams.contains_key(&e.labels);
+        if streams_max > 0 && new && batch.streams.len() >= streams_max {
+            return self.dropped(1, bytes);
+        }
+        batch.bytes += bytes;
+        batch.entries += 1;
+        batch.streams.entry(e.labels).or_default().push(Line {
+            time_ns: e.time_ns,
+            text: e.line,
+            metadata: e.metadata,
+            _ticket: e.ticket,
+        });
+    }
+
+    /// Sends a batch until it is taken or given up.
+    async fn flush(&mut self, tenant: &str) {
+        let Some(batch) = self.batches.remove(tenant) else {
+            return;
+        };
+        let mut raw = Vec::with_capacity(usize::try_from(batch.bytes).unwrap_or(0) + 1024);
+        for (labels, lines) in &batch.streams {
+            let labels = selector(labels, &self.config.external_labels);
+            let entries = lines.iter().map(|l| SendEntry {
+                time_ns: l.time_ns,
+                line: &l.text,
+                metadata: &l.metadata,
+            });
+            put_stream(&mut raw, &labels, entries);
+        }
+        let mut body = Vec::new();
+        compress_snappy(&raw, &mut body);
+        drop(raw);
+        let body = bytes::Bytes::from(body);
+        self.numbers
+            .encoded_bytes
+            .fetch_add(body.len() as u64, Relaxed);
+        let backoff = &self.config.backoff_config;
+        let mut pause = backoff.min_period.as_std();
+        let mut tries = 0;
+        let reason = loop {
+            tries += 1;
+            match self.send(tenant, body.clone()).await {
+                Outcome::Done => {
+                    self.numbers.sent_entries.fetch_add(batch.entries, Relaxed);
+                    self.numbers.sent_bytes.fetch_add(batch.bytes, Relaxed);
+                    return;
+                }
+                Outcome::Never(reason) => break reason,
+                Outcome::Later(reason) if tries >= backoff.max_retries => break reason,
+                Outcome::Later(reason) => {
+                    self.numbers.retries.fetch_add(1, Relaxed);
+                    tracing::warn!(host = %self.numbers.host, error = %reason, "error sending batch, will retry");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(backoff.max_period.as_std());
+        };
+        tracing::error!(host = %self.numbers.host, error = %reason, "final error sending batch, it is dropped");
+        self.dropped(batch.entries, batch.bytes);
+    }
+
+    async fn send(&self, tenant: &str, body: bytes::Bytes) -> Outcome {
+        let credentials = match self.credentials.headers().await {
+            Ok(h) => h,
+            Err(e) => return Outcome::Later(e.to_string()),
+        };
+        let mut request = self
+            .client
+            .post(self.config.url.as_str())
+            .headers(self.headers.clone())
+            .headers(credentials)
+            .header(CONTENT_TYPE, "application/x-protobuf");
+        if !tenant.is_empty() {
+            request = request.header("X-Scope-OrgID", tenant);
+        }
+        let mut answer = match request.body(body).send().await {
+            Ok(a) => a,
+            Err(e) => return Outcome::Later(crate::discovery::error_text(&e)),
+        };
+        let status = answer.status();
+        if status.is_success() {
+            return Outcome::Done;
+        }
+        let said = answer.chunk().await.ok().flatten().unwrap_or_default();
+        let said = String::from_utf8_lossy(said.get(..REASON_BYTES_MAX).unwrap_or(&said));
+        let line = said.lines().next().unwrap_or_default();
+        let reason = format!("server returned HTTP status {status}: {line}");
+        match status.as_u16() {
+            429 if self.config.drop_rate_limited_batches => Outcome::Never(reason),
+            429 | 500.. => Outcome::Later(reason),
+            _ => Outcome::Never(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entrys_own_labels_win_and_inner_ones_stay_here() {
+        let pairs = [("a", "1"), (TENANT_LABEL, "t"), ("e", ""), ("q", "x\"y")];
+        let own: LabelSet = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let external = [("a", "9"), ("z", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(
+            selector(&own, &LabelMap(external.into())),
+            r#"{a="1", q="x\"y", z="2"}"#
+        );
+    }
+}

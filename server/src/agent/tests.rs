@@ -1,0 +1,265 @@
+//! The recorded cases of pipeline stages and relabelling.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::model::{Labels, LabelsBuilder};
+use exporters::emit::Sink;
+use exporters::logs::entry::Entry;
+use exporters::logs::numbers::Numbers;
+use exporters::logs::settings::Node;
+use exporters::logs::stages::{Outside, Pipeline};
+use serde::Deserialize;
+
+use super::language::Languages;
+use crate::config::parse_yaml;
+use crate::config::prometheus::RelabelConfig;
+use crate::relabel::Relabel;
+
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
+#[derive(Deserialize, Default)]
+struct File {
+    start_ns: i64,
+    step_ns: i64,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize, Default)]
+struct Input {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    lines: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Left {
+    line: String,
+    labels: BTreeMap<String, String>,
+    timestamp_ns: i64,
+    #[serde(default)]
+    structured_metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    pipeline_stages: Option<Node>,
+    relabel_configs: Option<Vec<RelabelConfig>>,
+    input: Input,
+    #[serde(default)]
+    expect: Vec<Left>,
+    #[serde(default)]
+    expect_error: bool,
+    #[serde(default)]
+    expect_metrics: Vec<String>,
+    #[serde(default)]
+    order: String,
+    expect_target: Option<bool>,
+    #[serde(default)]
+    expect_labels: BTreeMap<String, String>,
+}
+
+type Seen = (
+    String,
+    BTreeMap<String, String>,
+    i64,
+    BTreeMap<String, String>,
+);
+
+/// A sample as `name[a=b c=d] value`, histograms as `name[..] count=2 sum=10.5`.
+fn samples(text: &str) -> Vec<String> {
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let Some((series, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let labels = labels
+            .trim_end_matches('}')
+            .replace('"', "")
+            .replace(',', " ");
+        if let Some(n) = name.strip_suffix("_count") {
+            let key = format!("{n}[{labels}]");
+            let sum = out.remove(&key).unwrap_or_default();
+            out.insert(key, format!("count={value} {sum}"));
+        } else if let Some(n) = name
+            .strip_suffix("_sum")
+            .filter(|n| text.contains(&format!("{n}_bucket")))
+        {
+            out.insert(format!("{n}[{labels}]"), format!("sum={value}"));
+        } else {
+            out.insert(format!("{name}[{labels}]"), value.to_owned());
+        }
+    }
+    out.into_iter().map(|(k, v)| format!("{k} {v}")).collect()
+}
+
+fn run(file: &File, case: &Case, stages: &Node) -> Result<(), String> {
+    let outside = Outside {
+        language: Arc::new(Languages),
+        numbers: Arc::new(Numbers::default()),
+    };
+    let mut pipeline = match Pipeline::new(stages, &outside) {
+        Ok(_) if case.expect_error => return Err("was not refused".into()),
+        Ok(p) => p,
+        Err(_) if case.expect_error => return Ok(()),
+        Err(e) => return Err(e.to_string()),
+    };
+    let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut take = |e: Entry| {
+        let metadata = e.metadata.into_iter().collect();
+        seen.push((e.line, (*e.labels).clone(), e.time_ns, metadata));
+    };
+    let labels = Arc::new(case.input.labels.clone());
+    for (i, line) in case.input.lines.iter().enumerate() {
+        let at = file.start_ns + i as i64 * file.step_ns;
+        let entry = Entry::new(at, line.clone(), labels.clone());
+        pipeline.process(entry, now, &mut take);
+    }
+    pipeline.finish(now, &mut take);
+    let mut want: Vec<Seen> = case
+        .expect
+        .iter()
+        .map(|l| {
+            let metadata = l.structured_metadata.clone();
+            (l.line.clone(), l.labels.clone(), l.timestamp_ns, metadata)
+        })
+        .collect();
+    // What a nested pipeline gives left the original beside the rest, in no certain order.
+    let nested = format!("{stages:?}").contains("Text(\"match\")");
+    if nested || case.order == "any" {
+        seen.sort();
+        want.sort();
+    }
+    if seen != want {
+        return Err(format!("\n  seen {seen:?}\n  want {want:?}"));
+    }
+    let mut sink = Sink::new();
+    outside.numbers.collect(&mut sink, now);
+    let have = samples(&sink.text());
+    match case.expect_metrics.iter().find(|m| !have.contains(m)) {
+        Some(m) => Err(format!("no {m:?} in {have:?}")),
+        None => Ok(()),
+    }
+}
+
+fn relabel(case: &Case, configs: &[RelabelConfig]) -> Result<(), String> {
+    let rules = Relabel::compile(configs, true).map_err(|e| e.to_string())?;
+    let mut b: LabelsBuilder = Labels::from_pairs(&case.input.labels).to_builder();
+    let kept = rules.apply(&mut b);
+    if kept != case.expect_target.unwrap_or(true) {
+        return Err(format!("kept: {kept}"));
+    }
+    let left: BTreeMap<String, String> = b
+        .iter()
+        .filter(|(n, _)| !n.starts_with("__"))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect();
+    if kept && left != case.expect_labels {
+        return Err(format!("{left:?}, wanted {:?}", case.expect_labels));
+    }
+    Ok(())
+}
+
+#[test]
+fn recorded_cases() {
+    let Some(path) = shared::shared("conformance/log-agent/cases.yml") else {
+        return;
+    };
+    let text = std::fs::read_to_string(path).unwrap();
+    let file: File = parse_yaml(Path::new("cases.yml"), &text).unwrap();
+    let mut wrong = Vec::new();
+    for case in &file.cases {
+        let result = match (&case.pipeline_stages, &case.relabel_configs) {
+            (Some(stages), _) => run(&file, case, stages),
+            (None, Some(rules)) => relabel(case, rules),
+            (None, None) => Err("neither stages nor rules".into()),
+        };
+        if let Err(e) = result {
+            wrong.push(format!("{}: {e}", case.id));
+        }
+    }
+    println!("{} cases", file.cases.len());
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn refused(stages: &str) -> String {
+    let node: Node = parse_yaml(Path::new("s"), stages).unwrap();
+    let outside = Outside {
+        language: Arc::new(Languages),
+        numbers: Arc::new(Numbers::default()),
+    };
+    Pipeline::new(&node, &outside).unwrap_err().to_string()
+}
+
+/// Wrong settings are named with the stage they stand in.
+#[test]
+fn wrong_settings_are_refused() {
+    for (stages, want) in [
+        ("- json: {}", "invalid json stage config: expressions"),
+        ("- labels: {y: }", "got a boolean"),
+        ("- static_labels: {a: 1}", "expected a text, got a number"),
+        (
+            "- static_labels: {a: yes}",
+            "expected a text, got a boolean",
+        ),
+        (
+            "- regex: {expression: '('}",
+            "expression: error parsing regexp",
+        ),
+        (
+            "- timestamp: {source: a, format: Unix, location: Nowhere/At}",
+            "unknown time zone",
+        ),
+        (
+            "- timestamp: {source: a, format: Unix, action_on_failure: x}",
+            "none of skip, fudge",
+        ),
+        (
+            "- match: {selector: '{}', stages: [{docker: {}}]}",
+            "selector",
+        ),
+        (
+            "- match: {selector: '{a=\"b\"}'}",
+            "stages: action keep requires",
+        ),
+        (
+            "- match: {selector: '{a=\"b\"}', stages: [{nosuch: {}}]}",
+            "Unknown stage type: nosuch",
+        ),
+        ("- drop: {value: x}", "value needs a source"),
+        ("- drop: {}", "at least one of"),
+        ("- limit: {rate: 0, burst: 1}", "rate"),
+        (
+            "- limit: {rate: 1, burst: 1, by_label_name: a}",
+            "needs drop",
+        ),
+        ("- sampling: {rate: 2}", "not between 0 and 1"),
+        ("- tenant: {value: a, source: b}", "exactly one"),
+        ("- multiline: {max_lines: 3}", "firstline is required"),
+        (
+            "- multiline: {firstline: x, max_wait_time: soon}",
+            "not a duration",
+        ),
+        (
+            "- metrics: {m: {type: Counter, config: {action: set}}}",
+            "none of inc, add",
+        ),
+        ("- geoip: {}", "not available"),
+        ("docker: {}", "expected a list"),
+        ("- docker", "must be a map"),
+    ] {
+        let said = refused(stages);
+        assert!(said.contains(want), "{stages}: {said}");
+    }
+}

@@ -1,0 +1,446 @@
+//! `promtail-config.yml`: what the log agent reads and where it sends it.
+//!
+//! Owns: the document with its defaults, what contradicts itself, which sources exist here.
+//! Knows nothing of: reading files, sending, what a stage's settings mean.
+//!
+//! Invariants
+//! - PTC1  A source that the file asks for and that does not exist here is an error that names it
+//!   (AGT3): lines that nobody reads are lost silently otherwise.
+
+mod sources;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) use sources::{JournalConfig, PushApiConfig, SyslogConfig};
+
+use exporters::logs::settings::Node;
+
+use super::fields::{Check, Omit, config};
+use super::prometheus::{
+    ConsulSdConfig, DiscoveryConfigs, DnsSdConfig, DockerSdConfig, FileSdConfig, HttpSdConfig,
+    KubernetesRole, KubernetesSdConfig, KubernetesSelector, RelabelConfig, StaticConfig,
+};
+use super::{ConfigError, ConfigUrl, LabelMap, PromDuration, Secret, yaml};
+
+impl Omit for Node {
+    fn omit(&self) -> bool {
+        *self == Self::Null
+    }
+}
+
+config! {
+    /// The agent's own pages.
+    pub(crate) struct ServerConfig("server.Config") {
+        /// Address to listen on.
+        http_listen_address: String;
+        /// Port to listen on.
+        http_listen_port: u16 = 80 => keep;
+        /// Address of a second protocol, which nobody speaks here.
+        grpc_listen_address: String;
+        /// Its port.
+        grpc_listen_port: u16 = 9095 => keep;
+        /// Level of the log.
+        log_level: String = "info".into() => keep;
+        /// Form of the log.
+        log_format: String = "logfmt".into() => keep;
+        /// No pages at all.
+        disable: bool => keep;
+        /// Readiness waits for a target.
+        health_check_target: Option<bool>;
+        /// The URL users reach the pages under.
+        external_url: String;
+        /// Prefix of the pages.
+        http_path_prefix: String;
+        /// `POST /reload`.
+        enable_runtime_reload: bool => keep;
+        /// `/debug/pprof`.
+        profiling_enabled: bool;
+        /// How long a stop may take.
+        graceful_shutdown_timeout: PromDuration;
+        /// How long a request may take to come.
+        http_server_read_timeout: PromDuration;
+        /// How long an answer may take to go.
+        http_server_write_timeout: PromDuration;
+        /// How long a connection may be idle.
+        http_server_idle_timeout: PromDuration;
+    }
+}
+impl Check for ServerConfig {}
+
+config! {
+    /// Where positions are kept.
+    pub(crate) struct PositionsConfig("positions.Config") {
+        /// The file.
+        filename: String = "/var/log/positions.yaml".into() => keep;
+        /// How often it is written.
+        sync_period: PromDuration = PromDuration::from_secs(10) => keep;
+        /// A file that is no YAML counts as an empty one.
+        ignore_invalid_yaml: bool => keep;
+    }
+}
+impl Check for PositionsConfig {
+    fn check(&mut self) -> Result<(), String> {
+        if self.sync_period.is_zero() {
+            self.sync_period = PromDuration::from_secs(10);
+        }
+        Ok(())
+    }
+}
+
+config! {
+    /// How long a refused batch waits.
+    pub(crate) struct BackoffConfig("backoff.Config") {
+        /// The first time.
+        min_period: PromDuration = PromDuration::from_ms(500) => keep;
+        /// At most.
+        max_period: PromDuration = PromDuration::from_secs(300) => keep;
+        /// Tries before the batch is dropped.
+        max_retries: u32 = 10 => keep;
+    }
+}
+impl Check for BackoffConfig {}
+impl Omit for BackoffConfig {
+    fn omit(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+config! {
+    /// Where entries are sent.
+    pub(crate) struct ClientConfig("client.Config") + http {
+        /// The push path.
+        url: ConfigUrl => keep;
+        /// Name in the log.
+        name: String;
+        /// Tenant of entries without one.
+        tenant_id: String;
+        /// How long a batch waits for more.
+        batchwait: PromDuration = PromDuration::from_secs(1) => keep;
+        /// How large it grows, bytes.
+        batchsize: u64 = 1_048_576 => keep;
+        /// How long a request may take.
+        timeout: PromDuration = PromDuration::from_secs(10) => keep;
+        /// Labels of everything that is sent.
+        external_labels: LabelMap;
+        /// Headers of every request.
+        headers: BTreeMap<String, Secret>;
+        /// How long a refused batch waits.
+        backoff_config: BackoffConfig => keep;
+        /// A batch that is refused for its rate is dropped at once.
+        drop_rate_limited_batches: bool => keep;
+        /// Of older files: labels that tell how far behind a stream is.
+        stream_lag_labels: String;
+    }
+}
+impl Check for ClientConfig {
+    fn check(&mut self) -> Result<(), String> {
+        self.http_client().check()?;
+        if self.url.is_empty() {
+            return Err(
+                "client url is required, for example http://loki:3100/loki/api/v1/push".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+config! {
+    /// Decompression of whole files.
+    pub(crate) struct DecompressionConfig("scrapeconfig.DecompressionConfig") {
+        /// On.
+        enabled: bool => keep;
+        /// How long a new file is left alone.
+        initial_delay: PromDuration;
+        /// `gz`, `z`, `bz2`.
+        format: String;
+    }
+}
+impl Check for DecompressionConfig {}
+
+config! {
+    /// One job.
+    pub(crate) struct JobConfig("scrapeconfig.Config") {
+        /// Name, unique.
+        job_name: String => keep;
+        /// Stages.
+        pipeline_stages: Node;
+        /// Files that are named here.
+        static_configs: Vec<StaticConfig>;
+        /// Files that target files name.
+        file_sd_configs: Vec<FileSdConfig>;
+        /// Rules for targets.
+        relabel_configs: Vec<RelabelConfig>;
+        /// Character set of the files.
+        encoding: String;
+        /// Decompression of whole files.
+        decompression_config: Option<DecompressionConfig>;
+        /// The same.
+        decompression: Option<DecompressionConfig>;
+        /// Targets from an HTTP endpoint.
+        http_sd_configs: Vec<HttpSdConfig>;
+        /// Targets from DNS.
+        dns_sd_configs: Vec<DnsSdConfig>;
+        /// Files of pods and other objects of Kubernetes.
+        kubernetes_sd_configs: Vec<KubernetesSdConfig>;
+        /// Targets from Consul.
+        consul_sd_configs: Vec<ConsulSdConfig>;
+        /// Containers, read through their engine.
+        docker_sd_configs: Vec<DockerSdConfig>;
+        /// The systemd journal.
+        journal: Option<JournalConfig>;
+        /// A receiver of syslog messages.
+        syslog: Option<SyslogConfig>;
+        /// A receiver of pushes.
+        loki_push_api: Option<PushApiConfig>;
+        /// Source.
+        gelf: Node;
+        /// Source.
+        kafka: Node;
+        /// Source.
+        gcplog: Node;
+        /// Source.
+        windows_events: Node;
+        /// Source.
+        cloudflare: Node;
+        /// Source.
+        heroku_drain: Node;
+        /// Source.
+        azure_event_hub: Node;
+        /// Source.
+        consulagent_sd_configs: Node;
+        /// Source.
+        digitalocean_sd_configs: Node;
+        /// Source.
+        dockerswarm_sd_configs: Node;
+        /// Source.
+        ec2_sd_configs: Node;
+        /// Source.
+        gce_sd_configs: Node;
+        /// Source.
+        azure_sd_configs: Node;
+        /// Source.
+        openstack_sd_configs: Node;
+        /// Source.
+        marathon_sd_configs: Node;
+        /// Source.
+        nerve_sd_configs: Node;
+        /// Source.
+        serverset_sd_configs: Node;
+        /// Source.
+        triton_sd_configs: Node;
+    }
+}
+
+impl Check for JobConfig {
+    fn check(&mut self) -> Result<(), String> {
+        let job = &self.job_name;
+        if job.is_empty() {
+            return Err("job_name is required".into());
+        }
+        let sources = [
+            ("gelf", &self.gelf),
+            ("kafka", &self.kafka),
+            ("gcplog", &self.gcplog),
+            ("windows_events", &self.windows_events),
+            ("cloudflare", &self.cloudflare),
+            ("heroku_drain", &self.heroku_drain),
+            ("azure_event_hub", &self.azure_event_hub),
+            ("consulagent_sd_configs", &self.consulagent_sd_configs),
+            ("digitalocean_sd_configs", &self.digitalocean_sd_configs),
+            ("dockerswarm_sd_configs", &self.dockerswarm_sd_configs),
+            ("ec2_sd_configs", &self.ec2_sd_configs),
+            ("gce_sd_configs", &self.gce_sd_configs),
+            ("azure_sd_configs", &self.azure_sd_configs),
+            ("openstack_sd_configs", &self.openstack_sd_configs),
+            ("marathon_sd_configs", &self.marathon_sd_configs),
+            ("nerve_sd_configs", &self.nerve_sd_configs),
+            ("serverset_sd_configs", &self.serverset_sd_configs),
+            ("triton_sd_configs", &self.triton_sd_configs),
+        ];
+        // PTC1
+        if let Some((name, _)) = sources.iter().find(|(_, n)| **n != Node::Null) {
+            return Err(format!(
+                "job {job:?}: the source {name} is not available here"
+            ));
+        }
+        if !self.encoding.is_empty() && !self.encoding.eq_ignore_ascii_case("utf-8") {
+            let e = &self.encoding;
+            return Err(format!(
+                "job {job:?}: encoding {e:?} is not available here, only utf-8"
+            ));
+        }
+        let mut packed = self.decompression.iter().chain(&self.decompression_config);
+        if packed.any(|d| d.enabled) {
+            return Err(format!("job {job:?}: decompression is not available here"));
+        }
+        Ok(())
+    }
+}
+
+impl JobConfig {
+    /// Where targets whose files are read come from. Pods are those of the node `host`, unless the
+    /// file selects others: the files of other nodes are not here.
+    pub(crate) fn files(&self, host: &str) -> DiscoveryConfigs {
+        let mut kubernetes = self.kubernetes_sd_configs.clone();
+        for k in kubernetes
+            .iter_mut()
+            .filter(|k| k.role == Some(KubernetesRole::Pod))
+        {
+            if k.selectors.is_empty() {
+                k.selectors.push(KubernetesSelector {
+                    role: Some(KubernetesRole::Pod),
+                    field: format!("spec.nodeName={host}"),
+                    ..KubernetesSelector::default()
+                });
+            }
+        }
+        DiscoveryConfigs {
+            static_configs: self.static_configs.clone(),
+            file: self.file_sd_configs.clone(),
+            http: self.http_sd_configs.clone(),
+            dns: self.dns_sd_configs.clone(),
+            kubernetes,
+            consul: self.consul_sd_configs.clone(),
+            ..DiscoveryConfigs::default()
+        }
+    }
+}
+
+config! {
+    /// Bounds of what is read.
+    pub(crate) struct LimitsConfig("limit.Config") {
+        /// Lines a second.
+        readline_rate: f64 = 10_000.0 => keep;
+        /// Lines at once.
+        readline_burst: i64 = 10_000 => keep;
+        /// The rate counts.
+        readline_rate_enabled: bool => keep;
+        /// Lines above it are dropped.
+        readline_rate_drop: bool = true => keep;
+        /// Streams of a batch.
+        max_streams: i64 => keep;
+        /// Longest line.
+        max_line_size: super::ByteSize => keep;
+        /// Longer ones are cut.
+        max_line_size_truncate: bool => keep;
+    }
+}
+impl Check for LimitsConfig {
+    fn check(&mut self) -> Result<(), String> {
+        if self.readline_rate_enabled {
+            return Err(
+                "readline_rate_enabled: this limit is not available here, a limit stage is".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+config! {
+    /// How often patterns are looked at.
+    pub(crate) struct TargetConfig("file.Config") {
+        /// The period.
+        sync_period: PromDuration = PromDuration::from_secs(10) => keep;
+        /// Labels on standard input.
+        stdin: bool;
+    }
+}
+impl Check for TargetConfig {
+    fn check(&mut self) -> Result<(), String> {
+        if self.sync_period.is_zero() {
+            self.sync_period = PromDuration::from_secs(10);
+        }
+        Ok(())
+    }
+}
+
+config! {
+    /// How often files are looked at.
+    pub(crate) struct WatchConfig("file.WatchConfig") {
+        /// At first.
+        min_poll_frequency: PromDuration = PromDuration::from_ms(250) => keep;
+        /// At rest.
+        max_poll_frequency: PromDuration = PromDuration::from_ms(250) => keep;
+    }
+}
+impl Check for WatchConfig {}
+
+macro_rules! all_omit {
+    ($($t:ty),*) => {$(
+        impl Omit for $t {
+            fn omit(&self) -> bool {
+                false
+            }
+        }
+    )*};
+}
+all_omit!(
+    ServerConfig,
+    PositionsConfig,
+    LimitsConfig,
+    TargetConfig,
+    WatchConfig
+);
+
+config! {
+    /// The document.
+    pub(crate) struct PromtailConfig("config.Config") {
+        /// The agent's pages.
+        server: ServerConfig;
+        /// Where positions are kept.
+        positions: PositionsConfig;
+        /// Old form of `clients`.
+        client: Option<ClientConfig>;
+        /// Where entries are sent.
+        clients: Vec<ClientConfig>;
+        /// Jobs.
+        scrape_configs: Vec<JobConfig>;
+        /// Bounds.
+        limits_config: LimitsConfig;
+        /// How often patterns are looked at.
+        target_config: TargetConfig;
+        /// How often files are looked at.
+        file_watch_config: WatchConfig;
+        /// Accepted: the same as `file_watch_config`.
+        global: Node;
+        /// Accepted.
+        options: Node;
+        /// Accepted.
+        tracing: Node;
+        /// Accepted: positions wait for delivery instead.
+        wal: Node;
+    }
+}
+
+impl Check for PromtailConfig {
+    fn check(&mut self) -> Result<(), String> {
+        let mut names: Vec<&str> = self
+            .scrape_configs
+            .iter()
+            .map(|j| j.job_name.as_str())
+            .collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
+            return Err(format!("job_name {:?} is used twice", twice[0]));
+        }
+        if let Some(c) = self.client.take() {
+            self.clients.push(c);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file. With `expand`, `${NAME:default}` takes the value of the environment.
+///
+/// # Errors
+/// When it cannot be read or is no document of this kind.
+pub(crate) fn load(file: &Path, expand: bool) -> Result<PromtailConfig, ConfigError> {
+    let text = yaml::read(file)?;
+    let text = if expand {
+        super::loki::expand_env(&text)
+    } else {
+        text
+    };
+    yaml::parse(file, &text)
+}
