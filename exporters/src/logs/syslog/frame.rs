@@ -41,7 +41,7 @@ impl Frames {
         }
     }
 
-    /// Takes bytes. Call [`Self::next`] until it gives none before the next call (SYL1).
+    /// Takes bytes. Call [`Self::next_message`] until it gives none before the next call (SYL1).
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -50,7 +50,7 @@ impl Frames {
 
     /// The next message that is complete; none without one. Nothing after
     /// [`SyslogError::OutOfStep`] has a meaning.
-    pub fn next(&mut self) -> Option<Result<(&[u8], Framing), SyslogError>> {
+    pub fn next_message(&mut self) -> Option<Result<(&[u8], Framing), SyslogError>> {
         if self.skipping && !self.skip_line() {
             return None;
         }
@@ -143,7 +143,7 @@ mod tests {
 
     fn all(frames: &mut Frames) -> Vec<Result<String, SyslogError>> {
         let mut out = Vec::new();
-        while let Some(f) = frames.next() {
+        while let Some(f) = frames.next_message() {
             let f = f.map(|(b, _)| String::from_utf8_lossy(b).into_owned());
             let stop = matches!(f, Err(SyslogError::OutOfStep(_)));
             out.push(f);

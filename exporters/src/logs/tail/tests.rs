@@ -136,7 +136,7 @@ fn a_file_that_has_left_its_path_is_found_at_the_start() {
     drop(f);
     d.append("a.log", "2\n");
     d.rename("a.log", "a.log.1");
-    let mut f = d.files(known);
+    let f = d.files(known);
     // Saved before anything is read: the place is still known.
     let known = f.positions();
     assert!(known.records.iter().any(|r| r.rotated && r.offset == 2));

@@ -240,7 +240,7 @@ impl Taker {
     /// All messages that are complete; true when the stream cannot be read on.
     fn messages(&self, frames: &mut Frames, labels: &LabelSet) -> (Vec<Entry>, bool) {
         let mut out = Vec::new();
-        while let Some(next) = frames.next() {
+        while let Some(next) = frames.next_message() {
             match next {
                 Ok((bytes, _)) => self.message(bytes, labels, &mut out),
                 Err(e) => {

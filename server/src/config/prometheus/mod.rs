@@ -20,7 +20,8 @@ pub(crate) use super::LabelMap;
 pub(crate) use alerting::{AlertingConfig, AlertmanagerConfig};
 pub(crate) use discovery::{
     ConsulSdConfig, DiscoveryConfigs, DnsRecordType, DnsSdConfig, DockerSdConfig, FileSdConfig,
-    HttpSdConfig, KubernetesAttach, KubernetesRole, KubernetesSdConfig, StaticConfig,
+    HttpSdConfig, KubernetesAttach, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
+    StaticConfig,
 };
 pub(crate) use http_client::{
     Authorization, BasicAuth, HttpClientConfig, HttpClientFile, HttpHeader, OAuth2, ProxyConfig,

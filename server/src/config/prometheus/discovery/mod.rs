@@ -15,7 +15,9 @@ pub(crate) use dns::{DnsRecordType, DnsSdConfig};
 pub(crate) use docker::DockerSdConfig;
 pub(crate) use file::FileSdConfig;
 pub(crate) use http::HttpSdConfig;
-pub(crate) use kubernetes::{KubernetesAttach, KubernetesRole, KubernetesSdConfig};
+pub(crate) use kubernetes::{
+    KubernetesAttach, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
+};
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
