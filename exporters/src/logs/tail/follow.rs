@@ -129,9 +129,18 @@ impl Followed {
                 0
             }
         };
+        let mut current = Reader::open(path, offset, now_ns)?;
+        if !current.is_file(&meta) {
+            // Rotated between the two looks: the place was the other's, which is rotated now.
+            current = Reader::open(path, 0, now_ns)?;
+            for r in mine().filter(|r| !r.rotated) {
+                f.find_rotated(path, r, now_ns);
+            }
+        }
         f.unseen = f.newest_known();
-        f.find_unseen(path, birth(&meta), now_ns);
-        f.current = Some(Reader::open(path, offset, now_ns)?);
+        let there = birth(&current.metadata()?);
+        f.current = Some(current);
+        f.find_unseen(path, there, now_ns);
         Ok(f)
     }
 
@@ -140,7 +149,8 @@ impl Followed {
         let found = siblings(path)
             .into_iter()
             .find(|(_, p, m)| is_same(p, m, &r.identity));
-        if let Some((_, p, _)) = found
+        if let Some((_, p, m)) = found
+            && !self.rotated.iter().any(|r| r.is_file(&m))
             && let Ok(reader) = Reader::open(&p, r.offset, now_ns)
         {
             self.rotated.push_back(reader);
@@ -294,19 +304,18 @@ impl Followed {
             Err(e) => return Err(e),
         };
         self.numbers.file_bytes = meta.len();
-        let there = birth(&meta);
-        if self.current.is_none() {
-            self.unseen = self.unseen.or(self.newest_known());
-        }
-        if self.rotated.len() < ROTATED_MAX {
-            self.find_unseen(path, there, now_ns);
-        }
         let Some(r) = self.current.as_mut() else {
-            self.current = Some(Reader::open(path, 0, now_ns)?);
+            let new = Reader::open(path, 0, now_ns)?;
+            let there = birth(&new.metadata()?);
+            self.current = Some(new);
+            self.unseen = self.unseen.or(self.newest_known());
+            self.find_unseen(path, there, now_ns);
             return Ok(());
         };
-        if (there.0, there.1) != (r.identity.dev, r.identity.inode) {
+        if !r.is_file(&meta) {
             let new = Reader::open(path, 0, now_ns)?;
+            // It may have been rotated again meanwhile: what counts is the file that is open.
+            let there = birth(&new.metadata()?);
             if let Some(mut old) = self.current.replace(new) {
                 old.read_at_ns = now_ns;
                 let began = old.metadata().ok().as_ref().and_then(began);
@@ -316,6 +325,9 @@ impl Followed {
             self.find_unseen(path, there, now_ns);
         } else if meta.len() < r.offset() {
             r.rewind()?;
+        } else if self.rotated.len() < ROTATED_MAX {
+            // Those that found no room before.
+            self.find_unseen(path, birth(&meta), now_ns);
         }
         Ok(())
     }

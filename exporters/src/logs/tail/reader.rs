@@ -40,6 +40,10 @@ pub(super) fn is_same(path: &Path, meta: &Metadata, identity: &Identity) -> bool
     if meta.len() < identity.head_len {
         return false;
     }
+    // Nothing was read of it yet: nothing more is known.
+    if identity.head_len == 0 {
+        return true;
+    }
     let read = File::open(path).and_then(|f| head(&f, identity.head_len));
     read.is_ok_and(|h| h == identity.head)
 }
@@ -109,6 +113,11 @@ impl Reader {
     /// Where reading goes on.
     pub(super) fn offset(&self) -> u64 {
         self.start + self.buffer.len() as u64
+    }
+
+    /// Whether it is the file that `meta` is about.
+    pub(super) fn is_file(&self, meta: &Metadata) -> bool {
+        (self.identity.dev, self.identity.inode) == (meta.dev(), meta.ino())
     }
 
     /// The open file's state.

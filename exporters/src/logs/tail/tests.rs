@@ -176,3 +176,14 @@ fn jobs_that_read_the_same_file_keep_the_place_of_the_slower() {
     all.borrow_mut().clear();
     assert_eq!(files.positions().offsets[&path], "4");
 }
+
+/// A kill right after a file was noted, before anything of it was read.
+#[test]
+fn a_file_of_which_nothing_was_read_is_found_after_its_rotation() {
+    let d = Folder::new("unread");
+    d.append("a.log", "1\n");
+    let known = d.files(Known::default()).positions();
+    d.rename("a.log", "a.log.1");
+    d.append("a.log", "2\n");
+    assert_eq!(lines(&mut d.files(known)), ["1", "2"]);
+}
