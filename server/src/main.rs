@@ -17,6 +17,11 @@ mod rules;
 mod scrape;
 mod telemetry;
 
+// Where the conformance corpora are.
+#[cfg(test)]
+#[path = "../../tests/support/shared.rs"]
+mod shared;
+
 /// Ingest and queries allocate and free from many threads: this allocator gives memory back and
 /// keeps the resident size near what is used.
 #[global_allocator]

@@ -6,9 +6,6 @@
 //! below `../shared` beside the repository. Without a corpus the test says so and passes, except
 //! in CI.
 
-#[path = "../support/shared.rs"]
-mod shared;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +18,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use shared::shared;
+use crate::shared::shared;
 
 use super::{Appender, Health, Scraper};
 use crate::config::prometheus::PrometheusConfig;

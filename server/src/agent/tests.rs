@@ -16,9 +16,7 @@ use super::language::Languages;
 use crate::config::parse_yaml;
 use crate::config::prometheus::RelabelConfig;
 use crate::relabel::Relabel;
-
-#[path = "../../../tests/support/shared.rs"]
-mod shared;
+use crate::shared;
 
 #[derive(Deserialize, Default)]
 struct File {

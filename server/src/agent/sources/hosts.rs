@@ -1,6 +1,7 @@
 //! Names of machines that connect.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,11 +23,10 @@ impl Hosts {
         if self.0.len() >= KNOWN_MAX && !self.0.contains_key(&ip) {
             self.0.clear();
         }
-        if !self.0.contains_key(&ip) {
-            let name = look_up(ip).await;
-            self.0.insert(ip, name);
+        match self.0.entry(ip) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(look_up(ip).await),
         }
-        self.0.get(&ip).map_or("", String::as_str)
     }
 }
 
