@@ -3,7 +3,7 @@
 //! The list of services is one query, each service another; each answers when something has
 //! changed, but none is asked more often than once in the refresh interval.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ const GATHER: Duration = Duration::from_millis(200);
 /// What the queries have found.
 enum Found {
     /// The services to follow.
-    Services(Vec<String>),
+    Services(BTreeSet<String>),
     /// The targets of one.
     Targets(String, TargetGroup),
 }
@@ -58,57 +58,80 @@ pub(super) async fn run(c: ConsulSdConfig, to: Reporter) {
     };
     notice.fine();
     let (out, mut found) = mpsc::channel(QUEUE);
-    let mut tasks = JoinSet::new();
-    let mut followed: BTreeMap<String, AbortHandle> = BTreeMap::new();
-    let mut groups: BTreeMap<String, TargetGroup> = BTreeMap::new();
-    let mut first = None;
+    let mut catalogue = Catalogue {
+        agent,
+        to,
+        out,
+        tasks: JoinSet::new(),
+        followed: BTreeMap::new(),
+        groups: BTreeMap::new(),
+    };
     // Without tags there is no need to ask which of the services named here there are.
     if c.services.is_empty() || !c.tags.is_empty() {
-        tasks.spawn(follow_catalog(agent.clone(), notice, out.clone()));
+        let (agent, out) = (catalogue.agent.clone(), catalogue.out.clone());
+        let follow = follow_catalog(agent, notice, out);
+        catalogue.tasks.spawn(follow);
     } else {
-        first = Some(Found::Services(c.services.clone()));
+        catalogue.follow(c.services.iter().cloned().collect());
     }
-    loop {
-        let Some(next) = (match first.take() {
-            Some(f) => Some(f),
-            None => found.recv().await,
-        }) else {
-            return;
-        };
+    while let Some(first) = found.recv().await {
+        catalogue.take(first);
         tokio::time::sleep(GATHER).await;
-        let mut next = Some(next);
-        while let Some(f) = next {
-            match f {
-                Found::Targets(name, group) => {
-                    // It may have left the catalogue since it was asked for.
-                    if followed.contains_key(&name) {
-                        groups.insert(name, group);
-                    }
-                }
-                Found::Services(names) => {
-                    followed.retain(|name, task| {
-                        let stays = names.contains(name);
-                        if !stays {
-                            task.abort();
-                        }
-                        stays
-                    });
-                    groups.retain(|name, _| followed.contains_key(name));
-                    for name in names {
-                        followed.entry(name).or_insert_with_key(|name| {
-                            let what = format!("consul {}: service {name:?}", c.server);
-                            let notice = Notice::new(&to, what);
-                            let (agent, out) = (agent.clone(), out.clone());
-                            tasks.spawn(follow_service(agent, name.clone(), notice, out))
-                        });
-                    }
-                }
+        for _ in 0..QUEUE {
+            let Ok(more) = found.try_recv() else { break };
+            catalogue.take(more);
+        }
+        catalogue.report();
+    }
+}
+
+/// The services that are followed, and what is known of them.
+struct Catalogue {
+    agent: Arc<Agent>,
+    to: Reporter,
+    out: mpsc::Sender<Found>,
+    tasks: JoinSet<()>,
+    followed: BTreeMap<String, AbortHandle>,
+    groups: BTreeMap<String, TargetGroup>,
+}
+
+impl Catalogue {
+    fn take(&mut self, found: Found) {
+        match found {
+            Found::Services(names) => self.follow(names),
+            // It may have left the catalogue since it was asked for.
+            Found::Targets(name, group) if self.followed.contains_key(&name) => {
+                self.groups.insert(name, group);
             }
-            next = found.try_recv().ok();
+            Found::Targets(..) => {}
+        }
+    }
+
+    /// Follows exactly these services.
+    fn follow(&mut self, names: BTreeSet<String>) {
+        self.followed.retain(|name, task| {
+            let stays = names.contains(name);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        self.groups.retain(|name, _| names.contains(name));
+        for name in names {
+            self.followed.entry(name).or_insert_with_key(|name| {
+                let what = format!("consul {}: service {name:?}", self.agent.config.server);
+                let notice = Notice::new(&self.to, what);
+                let (agent, out) = (self.agent.clone(), self.out.clone());
+                let follow = follow_service(agent, name.clone(), notice, out);
+                self.tasks.spawn(follow)
+            });
         }
         // Those that were ended are not kept.
-        while tasks.try_join_next().is_some() {}
-        to.report(groups.values().cloned().collect());
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn report(&self) {
+        self.to.report(self.groups.values().cloned().collect());
     }
 }
 
@@ -146,12 +169,12 @@ async fn follow_catalog(agent: Arc<Agent>, mut notice: Notice, out: mpsc::Sender
             let has = |t: &String| tags.as_ref().is_some_and(|tags| tags.contains(t));
             named && c.tags.iter().all(has)
         });
-        let mut names: Vec<String> = wanted.map(|(name, _)| name).collect();
+        let mut names: BTreeSet<String> = wanted.map(|(name, _)| name).collect();
         if names.len() > SERVICES_MAX {
             notice.say(&format!(
                 "more than {SERVICES_MAX} services: only as many are followed"
             ));
-            names.truncate(SERVICES_MAX);
+            names = names.into_iter().take(SERVICES_MAX).collect();
         }
         if out.send(Found::Services(names)).await.is_err() {
             return;
