@@ -289,6 +289,7 @@ fn each_personality_prints_its_version_like_the_original() {
         ("alertmanager", "alertmanager, version "),
         ("amtool", "amtool, version "),
         ("loki", "loki, version "),
+        ("promtail", "promtail, version "),
         ("node-exporter", "node_exporter, version "),
         ("postgres-exporter", "postgres_exporter, version "),
         ("redis-exporter", "Redis Metrics Exporter v"),

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::{expect_none, files_below, root, shown};
 
 /// Ports under which the family is found.
-const PORTS: [(&str, u64); 6] = [
+const PORTS: [(&str, u64); 7] = [
     ("prometheus", 9090),
     ("alertmanager", 9093),
     ("loki", 3100),
+    ("promtail", 9080),
     ("node-exporter", 9100),
     ("postgres-exporter", 9187),
     ("redis-exporter", 9121),
@@ -131,9 +132,13 @@ fn manifests_fit_together() {
                 }
             }
             let secure = &c["securityContext"];
+            // The logs of pods belong to root.
+            let root =
+                c["name"] != "promtail" && pod["spec"]["securityContext"]["runAsNonRoot"] != true;
             if secure["readOnlyRootFilesystem"] != true
                 || secure["allowPrivilegeEscalation"] != false
-                || pod["spec"]["securityContext"]["runAsNonRoot"] != true
+                || words(&secure["capabilities"]["drop"]) != ["ALL"]
+                || root
             {
                 problems.push(format!("{} may do too much", identity(w)));
             }
@@ -168,6 +173,7 @@ fn manifests_fit_together() {
         }
     }
     problems.extend(rights(&all));
+    problems.extend(accounts(&all));
     expect_none("deploy/kubernetes", &problems);
 }
 
@@ -180,9 +186,31 @@ fn words_of(list: &Value, path: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// Whether the accounts of pods are there, and are bound to a role.
+fn accounts(all: &[Value]) -> Vec<String> {
+    let used = all
+        .iter()
+        .map(|d| &d["spec"]["template"]["spec"]["serviceAccountName"]);
+    let used = used.filter_map(Value::as_str);
+    let there =
+        |kind: &str, name: &str| all.iter().any(|d| identity(d) == format!("{kind}/{name}"));
+    let bound = |name: &str| {
+        all.iter().any(|d| {
+            let role = d["roleRef"]["name"].as_str().unwrap_or_default();
+            words_of(&d["subjects"], &["name"])
+                .iter()
+                .any(|s| s == name)
+                && there("ClusterRole", role)
+        })
+    };
+    used.filter(|a| !there("ServiceAccount", a) || !bound(a))
+        .map(|a| format!("account {a} may do nothing"))
+        .collect()
+}
+
 /// Whether the role may see everything that discovery asks for.
 fn rights(all: &[Value]) -> Vec<String> {
-    let role = all.iter().find(|d| d["kind"] == "ClusterRole");
+    let role = all.iter().find(|d| identity(d) == "ClusterRole/prometheus");
     let rules = role.map_or(&Value::Null, |r| &r["rules"]);
     let may = |group: &str, resource: &str| {
         let mut rules = rules.as_array().into_iter().flatten();
@@ -230,20 +258,28 @@ fn configurations_in_manifests_are_ours_to_read() {
     };
     let config = ["check", "config", "--syntax-only"];
     let alerting = ["check", "alertmanager"];
-    for d in documents("kubernetes/server.yaml") {
+    let logs = ["loki", "-verify-config", "-config.file"];
+    let agent = ["promtail", "-check-syntax", "-config.file"];
+    let mut all = documents("kubernetes/server.yaml");
+    all.extend(documents("kubernetes/node.yaml"));
+    for d in all {
         for (name, text) in d["data"].as_object().into_iter().flatten() {
             let file = dir.join(name);
             fs::write(&file, text.as_str().unwrap_or_default()).expect("a file");
             match name.as_str() {
                 "prometheus.yml" => check(&config, &file, &mut problems),
                 "alertmanager.yml" => check(&alerting, &file, &mut problems),
-                _ => {}
+                "loki-config.yml" => check(&logs, &file, &mut problems),
+                "promtail-config.yml" => check(&agent, &file, &mut problems),
+                other => problems.push(format!("nobody reads {other}")),
             }
         }
     }
     let own = root().join("deploy/config");
     check(&config, &own.join("prometheus.yml"), &mut problems);
     check(&alerting, &own.join("alertmanager.yml"), &mut problems);
+    check(&logs, &own.join("loki-config.yml"), &mut problems);
+    check(&agent, &own.join("promtail-config.yml"), &mut problems);
     fs::remove_dir_all(&dir).expect("the directory");
     expect_none("configurations of deploy/", &problems);
 }
