@@ -392,10 +392,10 @@ fn containers_are_read_through_their_engine() {
     // Two streams, in no certain order.
     plain.sort_by(|a, b| b.1.cmp(&a.1));
     let whole = format!("{long}-end");
-    assert_eq!(texts(&plain), ["err", "out", &whole]);
+    assert_eq!(texts(&plain), ["out", &whole, "err"]);
     assert_eq!(
-        (plain[0].1["stream"].as_str(), plain[1].1["stream"].as_str()),
-        ("stderr", "stdout")
+        (plain[0].1["stream"].as_str(), plain[2].1["stream"].as_str()),
+        ("stdout", "stderr")
     );
     assert_eq!(plain[0].1["service"], "web");
     assert_eq!(texts(&of("tty")), ["terminal"]);
