@@ -137,7 +137,7 @@ impl Followed {
                 f.find_rotated(path, r, now_ns);
             }
         }
-        f.unseen = f.newest_known();
+        f.unseen = f.oldest_known();
         let there = birth(&current.metadata()?);
         f.current = Some(current);
         f.find_unseen(path, there, now_ns);
@@ -170,9 +170,16 @@ impl Followed {
         for r in known.records.iter().filter(|r| r.path == name) {
             f.find_rotated(path, r, now_ns);
         }
-        f.unseen = f.newest_known();
+        f.unseen = f.oldest_known();
         f.find_unseen(path, (0, 0, None), now_ns);
         (!f.rotated.is_empty()).then_some(f)
+    }
+
+    /// When the oldest of the rotated files began: what is younger and not known was never read,
+    /// since files are done with oldest first (TAIL4).
+    fn oldest_known(&self) -> Option<SystemTime> {
+        let all = self.rotated.iter();
+        all.filter_map(|r| began(&r.metadata().ok()?)).min()
     }
 
     /// When the newest of the files that have left the path began.
@@ -197,11 +204,32 @@ impl Followed {
             }
             if self.rotated.len() >= ROTATED_MAX {
                 self.unseen = Some(at);
-                return;
+                break;
             }
             if let Ok(reader) = Reader::open(&p, 0, now_ns) {
                 self.rotated.push_back(reader);
             }
+        }
+        let age = |r: &Reader| r.metadata().ok().as_ref().and_then(began);
+        self.rotated.make_contiguous().sort_by_cached_key(age);
+    }
+
+    /// Lets go of rotated files that are done, oldest first: until all is delivered the record of
+    /// a file is still needed, and so are those of younger ones (TAIL4).
+    fn let_go(&mut self) {
+        while let Some(r) = self.rotated.front() {
+            let Ok(meta) = r.metadata() else { break };
+            let waits = self
+                .unseen
+                .is_some_and(|u| began(&meta).is_some_and(|b| b > u));
+            if waits || !r.closed || !r.progress.is_idle() {
+                break;
+            }
+            self.finished.push_back(birth(&meta));
+            self.rotated.pop_front();
+        }
+        while self.finished.len() > ROTATED_MAX {
+            self.finished.pop_front();
         }
     }
 
@@ -270,18 +298,7 @@ impl Followed {
                 }
             }
         }
-        // Until all is delivered the record of the file is still needed.
-        let finished = &mut self.finished;
-        self.rotated.retain(|r| {
-            let is_done = r.closed && r.progress.is_idle();
-            if is_done && let Ok(meta) = r.metadata() {
-                finished.push_back(birth(&meta));
-            }
-            !is_done
-        });
-        while self.finished.len() > ROTATED_MAX {
-            self.finished.pop_front();
-        }
+        self.let_go();
         if let Some(r) = self.current.as_mut() {
             while sum < TURN_BYTES {
                 match r.step(now_ns, &mut take)? {

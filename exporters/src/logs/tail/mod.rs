@@ -11,6 +11,8 @@
 //!   old one is read to its end, wherever it went in its folder, then the new one from its start.
 //! - TAIL2  Rotations that nobody saw are found again: files of the folder that began after the
 //!   last known one and carry its name with a suffix are read too.
+//! - TAIL4  Rotated files of a path are let go oldest first: whatever is younger than the oldest
+//!   that is kept and is not kept itself has never been read.
 //! - TAIL3  Reading is fair: no file gets more than [`TURN_BYTES`] before the next one's turn.
 //!
 //! Read next: `reader.rs`, `follow.rs`, `../progress.rs`.

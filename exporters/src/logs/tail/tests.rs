@@ -187,3 +187,27 @@ fn a_file_of_which_nothing_was_read_is_found_after_its_rotation() {
     d.append("a.log", "2\n");
     assert_eq!(lines(&mut d.files(known)), ["1", "2"]);
 }
+
+/// More rotations than files may be open, with a kill before all of them were read.
+#[test]
+fn a_long_row_of_rotations_is_read_in_order_over_several_starts() {
+    let d = Folder::new("row");
+    d.append("a.log", "0\n");
+    let mut known = d.files(Known::default()).positions();
+    for n in 1..200 {
+        d.rename("a.log", &format!("a.log.{n}"));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        d.append("a.log", &format!("{n}\n"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        // Killed after some turns: what was handed out counts as delivered.
+        let mut f = d.files(known.clone());
+        seen.extend(lines(&mut f));
+        known = f.positions();
+    }
+    let missing: Vec<_> = (0..200)
+        .filter(|n| !seen.contains(&n.to_string()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
