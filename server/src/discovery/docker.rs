@@ -124,7 +124,7 @@ impl Engine {
 }
 
 /// The URL that stands for `host`, and the socket behind it if it is one.
-fn place(host: &str, plain: bool) -> Result<(Url, Option<PathBuf>), String> {
+pub(crate) fn place(host: &str, plain: bool) -> Result<(Url, Option<PathBuf>), String> {
     let (scheme, rest) = host
         .split_once("://")
         .ok_or_else(|| format!("host {host:?} has no scheme"))?;

@@ -22,6 +22,7 @@ mod notice;
 mod numbers;
 
 pub(crate) use answer::error_text;
+pub(crate) use docker::place as docker_place;
 pub(crate) use numbers::Numbers;
 
 use std::collections::BTreeMap;

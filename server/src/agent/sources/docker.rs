@@ -11,7 +11,6 @@
 //! - DCK2  A container that has left the list is read to the end of its stream.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use crate::agent::read::now_ns;
 use crate::agent::targets::each;
 use crate::config::LabelMap;
 use crate::config::prometheus::{DiscoveryConfigs, DockerSdConfig, TlsConfig};
-use crate::discovery::{GroupSink, Manager, TargetGroup, error_text};
+use crate::discovery::{GroupSink, Manager, TargetGroup, docker_place, error_text};
 use crate::http::client::{self, ClientLimits, Credentials};
 
 /// Label of the container's id.
@@ -70,26 +69,10 @@ struct InspectedConfig {
     tty: bool,
 }
 
-/// Where an engine is: its URL, and its socket when it has one.
-fn place(c: &DockerSdConfig) -> Result<(Url, Option<PathBuf>), String> {
-    let host = c.host.as_str();
-    let url = |text: &str| Url::parse(text).map_err(|e| format!("docker host {host:?}: {e}"));
-    let plain = c.http_client().tls_config == TlsConfig::default();
-    match host.split_once("://") {
-        // Over a socket the name says nothing.
-        Some(("unix", path)) => Ok((url("http://docker/")?, Some(path.into()))),
-        Some(("tcp", rest)) if plain => Ok((url(&format!("http://{rest}"))?, None)),
-        Some(("tcp", rest)) => Ok((url(&format!("https://{rest}"))?, None)),
-        Some(("http" | "https", _)) => Ok((url(host)?, None)),
-        _ => Err(format!(
-            "docker host {host:?} begins with none of unix://, tcp://, http://, https://"
-        )),
-    }
-}
-
 impl Engine {
     fn open(c: &DockerSdConfig) -> Result<Self, String> {
-        let (base, socket) = place(c)?;
+        let plain = c.http_client().tls_config == TlsConfig::default();
+        let (base, socket) = docker_place(&c.host, plain)?;
         let limits = ClientLimits {
             timeout: TIMEOUT,
             connect_timeout: TIMEOUT,
@@ -474,20 +457,5 @@ mod tests {
         assert_eq!(p.same, 2);
         p.note(18 * NS);
         assert_eq!((p.same, p.text()), (1, "18.000000000".into()));
-    }
-
-    #[test]
-    fn an_engine_has_a_place() {
-        let at = |host: &str| {
-            let c = DockerSdConfig {
-                host: host.into(),
-                ..DockerSdConfig::default()
-            };
-            place(&c).map(|(u, s)| (u.to_string(), s))
-        };
-        let socket = at("unix:///var/run/docker.sock").unwrap();
-        assert_eq!(socket.1.unwrap().to_str(), Some("/var/run/docker.sock"));
-        assert_eq!(at("tcp://h:2375").unwrap().0, "http://h:2375/");
-        assert!(at("npipe://x").unwrap_err().contains("unix://"));
     }
 }
