@@ -17,6 +17,9 @@ pub(super) const KIND_MARK: u8 = 255;
 /// Kind of the frame that closes a segment.
 pub(super) const KIND_END: u8 = 254;
 
+/// What the names of files that wait to be used again begin with; their old number follows.
+pub(super) const FREE: &str = "free-";
+
 const MAGIC: &[u8; 8] = b"SXTWAL\x1a\n";
 
 /// Salt of every checksum in a segment.

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Position;
 use super::frame::{
-    Frame, HEADER_BYTES, Header, KIND_END, KIND_MARK, Parsed, RECORD_BYTES_MAX, Salt, VERSION,
-    decode_header, encode_frame, parse_frame,
+    FREE, Frame, HEADER_BYTES, Header, KIND_END, KIND_MARK, Parsed, RECORD_BYTES_MAX, Salt,
+    VERSION, decode_header, encode_frame, parse_frame,
 };
 use super::writer::WalError;
-use crate::io::{Fs, FsExt, OpenMode, write_full};
+use crate::io::{Fs, FsExt, OpenMode, read_full, write_full};
 
 /// One record read back.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,9 @@ pub(super) fn replay(
     visit: &mut dyn FnMut(Record<'_>),
 ) -> Result<Replayed, WalError> {
     let (segments, recycled) = list(fs, dir)?;
+    for file in &recycled {
+        forget_lost_use(fs, file)?;
+    }
     // First pass without visiting: where are the holes, and up to where was the log durable?
     let scan = scan(fs, &segments, from, from.max(known_durable))?;
     let torn = scan
@@ -197,6 +200,27 @@ fn cut(fs: &dyn Fs, seg: &Segment, at: u64) -> Result<u64, WalError> {
     Ok(at + end.len() as u64)
 }
 
+/// A recycled file was in use when its header is that of another segment than its name tells: the
+/// power went before the directory had the new name, so nothing in it was acknowledged. It must not
+/// come back when the file gets that name once more and the new header does not reach the disk.
+fn forget_lost_use(fs: &dyn Fs, path: &Path) -> Result<(), WalError> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    let number = name.and_then(|n| n.strip_prefix(FREE)?.parse::<u64>().ok());
+    let f = fs.open(path, OpenMode::Write)?;
+    let mut header = [0; HEADER_BYTES as usize];
+    let have = read_full(&*f, &mut header, 0)?;
+    let used = match decode_header(&header[..have]) {
+        Header::Good(salt) => Some(salt.segment) != number,
+        Header::Bad => true,
+        Header::Empty | Header::Version(_) => false,
+    };
+    if used {
+        write_full(&*f, &[0; HEADER_BYTES as usize], 0)?;
+        f.sync()?;
+    }
+    Ok(())
+}
+
 fn list(fs: &dyn Fs, dir: &Path) -> Result<(Vec<Segment>, Vec<PathBuf>), WalError> {
     let mut segments = Vec::new();
     let mut recycled = Vec::new();
@@ -204,7 +228,7 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<(Vec<Segment>, Vec<PathBuf>), WalErro
         if e.is_dir {
             continue;
         }
-        if e.name.starts_with("free-") {
+        if e.name.starts_with(FREE) {
             recycled.push(dir.join(&e.name));
         } else if let Ok(number) = e.name.parse::<u64>() {
             segments.push(Segment {

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Position;
 use super::commit::{self, SyncMode};
 use super::frame::{
-    HEADER_BYTES, KIND_END, KIND_MARK, RECORD_BYTES_MAX, SEGMENT_BYTES, Salt, encode_frame,
+    FREE, HEADER_BYTES, KIND_END, KIND_MARK, RECORD_BYTES_MAX, SEGMENT_BYTES, Salt, encode_frame,
     encode_header, frame_size,
 };
 use super::replay::{self, Record, ReplayProgress, ReplayReport};
@@ -316,7 +316,7 @@ impl Wal {
                     .front()
                     .is_some_and(|x| x.1 == self.inner.opts.segment_bytes)
             {
-                let free = self.inner.dir.join(format!("free-{n:08}"));
+                let free = self.inner.dir.join(format!("{FREE}{n:08}"));
                 self.inner.fs.rename(&path, &free)?;
                 s.recycled.push(free);
             } else {
