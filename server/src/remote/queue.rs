@@ -80,6 +80,16 @@ struct Progress {
     looked_far_back: Instant,
 }
 
+/// Where series begin of which nothing was sent. A destination that goes on looks back: a series may
+/// be new since a sample that became visible only after the cursor had passed its time. After a crash
+/// some samples are sent twice that way, after an orderly stop the marks prevent it.
+fn base(cursor: i64, goes_on: bool) -> i64 {
+    match goes_on {
+        true => cursor.saturating_sub(LATE_MS),
+        false => cursor,
+    }
+}
+
 /// Runs `f` where blocking is allowed; none when it panicked, which ends the process' work anyway.
 async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(f).await.ok()
@@ -94,7 +104,7 @@ impl Queue {
         let (cursor, marks) = saved.unwrap_or_else(|| (self.begin, Marks::default()));
         let mut progress = Progress {
             cursor,
-            base: cursor,
+            base: base(cursor, known),
             marks: Arc::new(Mutex::new(marks)),
             looked_far_back: Instant::now(),
         };
@@ -312,4 +322,27 @@ impl Queue {
 /// A configured number of things, at least one.
 fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A scrape was under way when the cursor passed its time, and the sender was stopped before it
+    /// looked again: the first sample of a series that is new since then must still be sent.
+    #[test]
+    fn who_goes_on_looks_back_for_new_series() {
+        let window = |base| super::super::gather::Window {
+            floor: 1_000_000 - LATE_MS,
+            far: 0,
+            base,
+            to: 1_000_300,
+            too_old: i64::MIN,
+        };
+        let seen_late = 999_990;
+        assert!(window(base(1_000_000, true)).after(None) < seen_late);
+        assert!(window(base(1_000_000, false)).after(None) > seen_late);
+        // What was sent is not sent again.
+        assert_eq!(window(base(1_000_000, true)).after(Some(999_990)), 999_990);
+    }
 }
