@@ -20,7 +20,7 @@ use super::api::{
     AppendError, AppendOptions, Appended, Cardinality, CardinalityStats, HeadStats, SelectError,
     SeriesExemplars,
 };
-use super::block::{Block, BlockMeta};
+use super::block::{Block, BlockCache, BlockMeta};
 use super::head::{Head, Limits};
 use super::manifest::Manifest;
 use super::open::{OpenError, Opening, Recovery};
@@ -87,6 +87,7 @@ pub(super) struct Inner {
     pub(super) dir: PathBuf,
     pub(super) opts: DbOptions,
     pub(super) wal: LogHandle,
+    pub(super) block_cache: Arc<BlockCache>,
     pub(super) heads: RwLock<BTreeMap<u32, Arc<Head>>>,
     pub(super) view: RwLock<Arc<View>>,
     pub(super) manifest: Mutex<Manifest>,
@@ -709,7 +710,7 @@ fn block_matching(
     }
     let mut out = roaring::RoaringBitmap::new();
     for s in selectors {
-        out |= b.select(s)?;
+        out |= &*b.select(s)?;
     }
     Ok(Some(out))
 }

@@ -43,7 +43,7 @@ pub(crate) fn files(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(PathBuf, Option<
         {
             let path = sub.join(e.name);
             let damage = match suffix {
-                ".sxb" => Block::open(fs, &path)
+                ".sxb" => Block::open(fs, &path, &Arc::default())
                     .and_then(|b| b.verify())
                     .err()
                     .map(|e| e.to_string()),

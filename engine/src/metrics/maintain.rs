@@ -243,7 +243,7 @@ impl Inner {
             self.discard(&tmp);
             return Err(io_error(e));
         }
-        let block = open_block(&*self.fs, &self.dir, &name)
+        let block = open_block(&*self.fs, &self.dir, &name, &self.block_cache)
             .map_err(|e| AppendError::Io(io::Error::other(e)))?;
         Ok(Some(Arc::new(block)))
     }

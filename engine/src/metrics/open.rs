@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::block::{Block, read_tombstones};
+use super::block::{Block, BlockCache, read_tombstones};
 use super::checkpoint;
 use super::db::{Counters, Db, Inner, View, block_path, tombstone_path};
 use super::head::Head;
@@ -85,6 +85,7 @@ pub struct Opening {
     opts: DbOptions,
     rng: Rng,
     manifest: Manifest,
+    block_cache: Arc<BlockCache>,
     blocks: Vec<Arc<Block>>,
     heads: BTreeMap<u32, Arc<Head>>,
     checkpoint_size: u64,
@@ -116,9 +117,10 @@ impl Opening {
             Err(e) => return Err(at(dir)(e)),
         };
         remove_strangers(&*fs, dir, &manifest).map_err(at(dir))?;
+        let block_cache = Arc::new(BlockCache::default());
         let mut blocks = Vec::new();
         manifest.blocks.retain(|name| {
-            match open_block(&*fs, dir, name) {
+            match open_block(&*fs, dir, name, &block_cache) {
                 Ok(b) => blocks.push(Arc::new(b)),
                 Err(e) => {
                     recovery.damaged_blocks.push(e);
@@ -134,6 +136,7 @@ impl Opening {
             opts,
             rng,
             manifest,
+            block_cache,
             blocks,
             heads: BTreeMap::new(),
             checkpoint_size: 0,
@@ -219,6 +222,7 @@ impl Opening {
             fs: self.fs,
             dir: self.dir,
             wal,
+            block_cache: self.block_cache,
             key_secret: self.manifest.key_secret,
             heads: RwLock::new(self.heads),
             view: RwLock::new(Arc::new(view)),
@@ -255,10 +259,15 @@ impl Opening {
 }
 
 /// Opens a block with its sidecar; a damaged one is moved to quarantine.
-pub(super) fn open_block(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Block, String> {
+pub(super) fn open_block(
+    fs: &dyn Fs,
+    dir: &Path,
+    name: &str,
+    cache: &Arc<BlockCache>,
+) -> Result<Block, String> {
     let path = block_path(dir, name);
     let tomb = tombstone_path(dir, name);
-    let opened = Block::open(fs, &path)
+    let opened = Block::open(fs, &path, cache)
         .map_err(|e| e.to_string())
         .and_then(|b| {
             *b.tombstones.write() = read_tombstones(fs, &tomb).map_err(|e| e.to_string())?;

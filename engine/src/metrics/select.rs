@@ -224,7 +224,7 @@ impl Selection {
         let (entries, parts) = (&mut self.entries, &mut self.parts);
         let (min_t, max_t) = (self.min_t, self.max_t);
         let mut seen = 0_usize;
-        block.entries(&ids, &mut |id, e| {
+        block.entries(ids.iter(), &mut |id, e| {
             seen += 1;
             if seen.is_multiple_of(CHECK_SERIES) {
                 watch.go_on(growth(entries, CHECK_SERIES) + growth(&parts.chunks, CHECK_SERIES))?;
@@ -247,7 +247,7 @@ impl Selection {
                 starts: (from, parts.starts.len() as u32),
                 next: NONE,
             };
-            let labels = block.labels(&e)?;
+            let labels = block.labels(e)?;
             let known = by_labels.as_ref().and_then(|l| l.find(entries, &labels));
             let at = known.unwrap_or_else(|| {
                 entries.push(Entry {

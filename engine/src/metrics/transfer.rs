@@ -259,7 +259,7 @@ impl Inner {
         let (meta, _) = w.finish().map_err(store)?;
         self.fs.rename(&tmp, &path).map_err(store)?;
         self.fs.sync_dir(&self.dir.join("blocks")).map_err(store)?;
-        let block = open_block(&*self.fs, &self.dir, &name)
+        let block = open_block(&*self.fs, &self.dir, &name, &self.block_cache)
             .map_err(|e| TransferError::Store(AppendError::Io(io::Error::other(e))))?;
         let _one = self.maintenance.lock();
         self.publish(vec![Arc::new(block)], &[], None)?;

@@ -8,7 +8,8 @@ use super::Labels;
 /// A compiled, fully anchored string pattern in the dialect of the query language.
 ///
 /// The engine does not know regular expressions; the query crate compiles them and tells the
-/// engine what it can use to avoid trying every value.
+/// engine what it can use to avoid trying every value. Equal patterns accept equal values: what was
+/// found for a pattern is remembered.
 pub trait StringMatcher: Send + Sync {
     /// True when the whole of `value` matches.
     fn is_match(&self, value: &str) -> bool;

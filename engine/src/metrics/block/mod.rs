@@ -1,17 +1,19 @@
 //! Blocks: immutable files of samples. Format: `engine/docs/format/block.md`.
 //!
-//! Owns: writing and reading block files and their sidecars.
+//! Owns: writing and reading block files and their sidecars, and what of them stays unpacked.
 //! Knows nothing of: the head, the manifest, when blocks are made or dropped.
 //!
 //! Invariants
 //! - B1  A block is a pure function of the series handed to the writer: no clock, no randomness.
 //! - B2  No byte of a page is decoded before its checksum was compared.
 
+mod cache;
 mod labels;
 mod reader;
 mod tombstones;
 mod writer;
 
+pub(super) use cache::BlockCache;
 pub(super) use reader::{Block, BlockError, ChunkRef};
 pub(super) use tombstones::{read_tombstones, write_tombstones};
 pub(super) use writer::BlockWriter;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
+use super::cache::{BlockCache, BlockId, Frame};
 use super::labels::{Index, Tables};
 use super::{BLOCK_VERSION, BlockMeta, MAGIC, SERIES_PER_FRAME, Section};
 use crate::chunk::varint::Reader;
@@ -62,6 +63,14 @@ pub(in crate::metrics) struct SeriesEntry {
     pub(in crate::metrics) starts: Vec<(i64, i64)>,
 }
 
+impl SeriesEntry {
+    fn clear(&mut self) {
+        self.pairs.clear();
+        self.chunks.clear();
+        self.starts.clear();
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(in crate::metrics) struct Column {
     page: u32,
@@ -83,7 +92,8 @@ pub(in crate::metrics) struct Block {
     tables: OnceLock<Result<Tables, String>>,
     /// Where each frame of the series section is.
     frames: Vec<(u32, u32, u32)>,
-    frame_cache: Mutex<(usize, Arc<Vec<u8>>)>,
+    id: BlockId,
+    cache: Arc<BlockCache>,
     /// Deleted ranges by series.
     pub(in crate::metrics) tombstones: RwLock<Vec<(u32, i64, i64)>>,
 }
@@ -95,7 +105,11 @@ fn le32(b: &[u8], at: usize) -> u32 {
 
 impl Block {
     /// Opens a block; checks trailer, footer and all sections, but not the pages.
-    pub(in crate::metrics) fn open(fs: &dyn Fs, path: &Path) -> Result<Self, BlockError> {
+    pub(in crate::metrics) fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        cache: &Arc<BlockCache>,
+    ) -> Result<Self, BlockError> {
         let file = path.display().to_string();
         let map = fs.map(path).map_err(|source| BlockError::Io {
             file: file.clone(),
@@ -159,7 +173,8 @@ impl Block {
             columns,
             tables: OnceLock::new(),
             frames,
-            frame_cache: Mutex::new((usize::MAX, Arc::default())),
+            id: cache.register(),
+            cache: Arc::clone(cache),
             tombstones: RwLock::default(),
         })
     }
@@ -202,8 +217,7 @@ impl Block {
             self.page(p, 0)?;
         }
         self.tables()?;
-        for s in 0..self.meta.stats.series as u32 {
-            let e = self.entry(s)?;
+        self.entries(0..self.meta.stats.series as u32, &mut |_, e| {
             for c in &e.chunks {
                 match c {
                     ChunkRef::Float { column, .. } => {
@@ -216,8 +230,8 @@ impl Block {
                     }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn tables(&self) -> Result<&Tables, BlockError> {
@@ -238,8 +252,10 @@ impl Block {
     pub(in crate::metrics) fn select(
         &self,
         matchers: &[Matcher],
-    ) -> Result<RoaringBitmap, BlockError> {
-        Ok(matching_series(&self.index(self.tables()?), matchers))
+    ) -> Result<Arc<RoaringBitmap>, BlockError> {
+        self.cache.found(self.id, matchers, || {
+            Ok(matching_series(&self.index(self.tables()?), matchers))
+        })
     }
 
     fn index<'a>(&'a self, tables: &'a Tables) -> Index<'a> {
@@ -292,73 +308,46 @@ impl Block {
             .collect())
     }
 
-    /// Entry of series `id`.
-    pub(in crate::metrics) fn entry(&self, id: u32) -> Result<SeriesEntry, BlockError> {
-        let err = |e: ChunkError| self.damaged(format!("series {id}"), e.0);
-        let f = id as usize / SERIES_PER_FRAME;
-        let raw = self.series_frame(f)?;
-        let mut r = Reader::new(&raw);
-        for _ in 0..id as usize % SERIES_PER_FRAME {
-            read_entry(&mut r, None).map_err(err)?;
-        }
-        let mut e = SeriesEntry::default();
-        read_entry(&mut r, Some(&mut e)).map_err(err)?;
-        Ok(e)
-    }
-
     /// Calls `visit` with the entries of the series in `ids`, ascending, until it fails.
     pub(in crate::metrics) fn entries<E: From<BlockError>>(
         &self,
-        ids: &RoaringBitmap,
-        visit: &mut dyn FnMut(u32, SeriesEntry) -> Result<(), E>,
+        ids: impl IntoIterator<Item = u32>,
+        visit: &mut dyn FnMut(u32, &SeriesEntry) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut current = usize::MAX;
-        let mut raw: Arc<Vec<u8>> = Arc::default();
-        let mut at = 0; // offset in `raw`
-        let mut next = 0; // series at that offset
+        let mut frame: Option<(u32, Arc<Frame>)> = None;
+        let mut entry = SeriesEntry::default();
         for id in ids {
+            let f = id / SERIES_PER_FRAME as u32;
+            let frame = match &mut frame {
+                Some((at, frame)) if *at == f => frame,
+                other => &other.insert((f, self.series_frame(f)?)).1,
+            };
             let err = |e: ChunkError| self.damaged(format!("series {id}"), e.0);
-            let f = id as usize / SERIES_PER_FRAME;
-            if f != current {
-                raw = self.series_frame(f)?;
-                current = f;
-                at = 0;
-                next = f * SERIES_PER_FRAME;
-            }
-            let mut r = Reader::new(&raw[at..]);
-            while next < id as usize {
-                read_entry(&mut r, None).map_err(err)?;
-                next += 1;
-            }
-            let mut e = SeriesEntry::default();
-            read_entry(&mut r, Some(&mut e)).map_err(err)?;
-            next += 1;
-            at = raw.len() - r.rest.len();
-            visit(id, e)?;
+            let bytes = frame.entry(id as usize % SERIES_PER_FRAME);
+            let bytes = bytes.ok_or(ChunkError("no such series")).map_err(err)?;
+            entry.clear();
+            read_entry(&mut Reader::new(bytes), Some(&mut entry)).map_err(err)?;
+            visit(id, &entry)?;
         }
         Ok(())
     }
 
-    fn series_frame(&self, f: usize) -> Result<Arc<Vec<u8>>, BlockError> {
-        {
-            let c = self.frame_cache.lock();
-            if c.0 == f {
-                return Ok(Arc::clone(&c.1));
-            }
-        }
+    fn series_frame(&self, f: u32) -> Result<Arc<Frame>, BlockError> {
         let place = || format!("series frame {f}");
-        let (at, raw_len, len) = *self
-            .frames
-            .get(f)
-            .ok_or_else(|| self.damaged(place(), "no such frame"))?;
-        let all = section(&self.map, self.meta.series).unwrap_or(&[]);
-        let z = all
-            .get(at as usize..at as usize + len as usize)
-            .ok_or_else(|| self.damaged(place(), "outside the section"))?;
-        let raw = frame::unframe(z, raw_len as usize).map_err(|e| self.damaged(place(), e.0))?;
-        let raw = Arc::new(raw);
-        *self.frame_cache.lock() = (f, Arc::clone(&raw));
-        Ok(raw)
+        let unpack = || {
+            let (at, raw_len, len) = *self
+                .frames
+                .get(f as usize)
+                .ok_or_else(|| self.damaged(place(), "no such frame"))?;
+            let all = section(&self.map, self.meta.series).unwrap_or(&[]);
+            let z = all
+                .get(at as usize..at as usize + len as usize)
+                .ok_or_else(|| self.damaged(place(), "outside the section"))?;
+            frame::unframe(z, raw_len as usize)
+                .and_then(|raw| Frame::new(raw, |r| read_entry(r, None)))
+                .map_err(|e| self.damaged(place(), e.0))
+        };
+        self.cache.frame(self.id, f, unpack)
     }
 
     /// Labels of an entry.
