@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,12 @@ fn config(hook: &Hook, dir: &Path, labels: &Value, more: &str) -> String {
 }
 
 fn start(hook: &Hook, dir: &Path, labels: &Value, more: &str) -> Server {
+    run(dir, &config(hook, dir, labels, more))
+}
+
+fn run(dir: &Path, text: &str) -> Server {
     let file = dir.join("promtail.yml");
-    fs::write(&file, config(hook, dir, labels, more)).expect("a configuration");
+    fs::write(&file, text).expect("a configuration");
     let mut command = process::binary();
     command
         .arg("promtail")
@@ -157,78 +162,186 @@ fn recorded_scenarios_of_files() {
     });
 }
 
-/// Kills at any moment, during rotation: no line is lost. `SEXTANT_AGENT_KILLS` says how often.
+/// A line of the kill test: letter of its file, number in it.
+type Numbered = (char, u64);
+
+fn numbered(text: &str) -> Option<Numbered> {
+    let (file, n) = text.split_once(' ')?;
+    Some((file.chars().next()?, n.parse().ok()?))
+}
+
+/// The lines of each request, in order.
+fn requests(came: &[Came]) -> Vec<Vec<Numbered>> {
+    let of = |c: &Came| {
+        let all = lines_of(std::slice::from_ref(c)).into_iter();
+        all.filter_map(|(l, _)| numbered(&l)).collect()
+    };
+    came.iter().map(of).collect()
+}
+
+/// Where the ledger says that reading goes on: the first line of each file that is not done. Files
+/// that the ledger does not know are younger than those.
+fn saved(dir: &Path) -> BTreeMap<char, u64> {
+    let ledger = fs::read_to_string(dir.join("positions.yaml.identities")).expect("a ledger");
+    let mut offsets = BTreeMap::new();
+    let mut note = |r: &Value| {
+        let number = |v: &Value| v.as_u64().expect("a number");
+        let inode = number(&r["identity"]["inode"]);
+        offsets.insert(inode, number(&r["offset"]));
+    };
+    for line in ledger.lines() {
+        let v: Value = serde_json::from_str(line).expect("a whole line");
+        v["files"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .for_each(&mut note);
+        v.get("file").into_iter().for_each(&mut note);
+    }
+    let mut out = BTreeMap::new();
+    for e in fs::read_dir(dir).expect("a folder").flatten() {
+        let Some(offset) = offsets.get(&e.metadata().expect("a file").ino()) else {
+            continue;
+        };
+        let text = fs::read_to_string(e.path()).expect("a log");
+        let rest = &text[usize::try_from(*offset).expect("an offset")..];
+        if let Some((file, n)) = rest.lines().next().and_then(numbered) {
+            let first = out.entry(file).or_insert(n);
+            *first = n.min(*first);
+        }
+    }
+    out
+}
+
+/// What was delivered over several lives, and what of it may come again.
+#[derive(Default)]
+struct Lives {
+    came: BTreeSet<Numbered>,
+    /// Lines of requests after which the same life has sent another one: they were noted before.
+    /// The rest is what is called the last unsynced batch.
+    synced: BTreeSet<Numbered>,
+    again: usize,
+    longest: usize,
+}
+
+impl Lives {
+    /// Takes in the requests of one life, before which the ledger said `saved`.
+    fn add(&mut self, life: usize, requests: &[Vec<Numbered>], saved: &BTreeMap<char, u64>) {
+        for file in FILES {
+            let all = requests.iter().flatten().filter(|l| l.0 == file);
+            let all: Vec<u64> = all.map(|l| l.1).collect();
+            let row = all.windows(2).all(|w| w[1] == w[0] + 1);
+            assert!(row, "life {life}: {file} out of order: {all:?}");
+            let again = all.iter().take_while(|n| self.came.contains(&(file, **n)));
+            let again: Vec<u64> = again.copied().collect();
+            // One run: all after it is new.
+            let fresh = all.iter().skip(again.len());
+            let late: Vec<_> = fresh.filter(|n| self.came.contains(&(file, **n))).collect();
+            assert!(
+                late.is_empty(),
+                "life {life}: {file}: {late:?} came again later"
+            );
+            let early: Vec<_> = again
+                .iter()
+                .filter(|n| self.synced.contains(&(file, **n)))
+                .collect();
+            assert!(
+                early.is_empty(),
+                "life {life}: {file}: {early:?} came again though more was sent after them"
+            );
+            if let (Some(first), Some(place)) = (all.first(), saved.get(&file)) {
+                assert_eq!(first, place, "life {life}: {file}: where reading goes on");
+            }
+            self.again += again.len();
+            self.longest = self.longest.max(again.len());
+        }
+        self.came.extend(requests.iter().flatten());
+        let noted = requests.split_last().map_or(&[][..], |(_, before)| before);
+        self.synced.extend(noted.iter().flatten());
+    }
+}
+
+/// Files of the kill test: each in a stream of its own.
+const FILES: [char; 2] = ['a', 'b'];
+
+/// Kills at any moment, during rotation: no line is lost, and what comes again is of the last
+/// batch. `SEXTANT_AGENT_KILLS` says how often.
 #[test]
-fn kills_during_rotation_lose_nothing() {
-    let kills: u64 = std::env::var("SEXTANT_AGENT_KILLS")
+fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
+    let kills: usize = std::env::var("SEXTANT_AGENT_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(5);
     let (dir, hook) = (TempDir::new(), Hook::new());
-    let log = dir.path().join("a.log");
-    let labels = serde_json::json!({"job": "t", "__path__": log.display().to_string()});
-    let (mut next, mut rotation) = (0u64, 0u64);
-    append(&log, "the beginning\n");
+    let log = |f: char| dir.path().join(format!("{f}.log"));
+    let labels = serde_json::json!({"job": "t", "__path__": dir.path().join("*.log")});
+    for f in FILES {
+        append(&log(f), "the beginning\n");
+    }
+    // Positions are saved seldom and often; batches are small, so that lives have many.
+    let start = |life: usize| {
+        let text = config(&hook, dir.path(), &labels, "");
+        let sync = ["sync_period: 10s", "sync_period: 50ms"][life % 2];
+        let text = text.replace("sync_period: 100ms", sync);
+        let text = text.replace("batchwait: 100ms", "batchwait: 50ms, batchsize: 5000");
+        run(dir.path(), &text)
+    };
     // What was rotated before the agent had ever seen it would be none of its business.
-    let agent = start(&hook, dir.path(), &labels, "");
-    wait("the first line", || hook.count() > 0);
+    let agent = start(0);
+    wait("the first lines", || lines(&hook).len() == FILES.len());
     agent.kill();
-    let mut starts = Vec::new();
-    for kill in 0..kills {
-        starts.push(hook.count());
-        let agent = start(&hook, dir.path(), &labels, "");
-        let moment = 40 + (kill * 37) % 200;
+    hook.settle();
+    let (mut next, mut rotation, mut seen) = (0u64, 0u64, hook.count());
+    let mut lives = Lives::default();
+    for kill in 0..=kills {
+        let places = saved(dir.path());
+        let agent = start(kill);
+        // The last life is not killed before it has all.
+        let moment = 40 + (kill as u64 * 37) % 400;
         for _ in 0..20 {
-            let some: String = (next..next + 50).map(|n| format!("line {n}\n")).collect();
+            for f in FILES {
+                let some: String = (next..next + 50).map(|n| format!("{f} {n}\n")).collect();
+                append(&log(f), &some);
+            }
             next += 50;
-            append(&log, &some);
             if next % 150 == 0 {
                 rotation += 1;
-                let name = format!("a.log.{rotation}");
-                fs::rename(&log, dir.path().join(name)).expect("renamed");
+                for f in FILES {
+                    let name = format!("{f}.log.{rotation}");
+                    fs::rename(log(f), dir.path().join(name)).expect("renamed");
+                }
             }
             std::thread::sleep(Duration::from_millis(moment / 20));
         }
+        if kill == kills {
+            let all = usize::try_from(next).expect("a count") * FILES.len();
+            let deadline = Instant::now() + PATIENCE;
+            let came = || -> BTreeSet<_> { requests(&hook.all()).into_iter().flatten().collect() };
+            while came().len() < all {
+                let came = came();
+                let lost = |f: &char| (0..next).find(|n| !came.contains(&(*f, *n)));
+                assert!(
+                    Instant::now() < deadline,
+                    "{} of {all} lines lost after {rotation} rotations, first {:?}",
+                    all - came.len(),
+                    FILES.iter().map(lost).collect::<Vec<_>>()
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
         agent.kill();
+        hook.settle();
+        let all = hook.all();
+        lives.add(kill, &requests(&all[seen..]), &places);
+        seen = all.len();
     }
-    starts.push(hook.count());
-    let agent = start(&hook, dir.path(), &labels, "");
-    append(&log, "the end\n");
-    let missing = || {
-        let came: BTreeSet<u64> = numbers(&hook.all()).into_iter().collect();
-        (0..next).filter(|n| !came.contains(n)).collect::<Vec<_>>()
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while !missing().is_empty() {
-        let m = missing();
-        assert!(
-            Instant::now() < deadline,
-            "{} of {next} lines lost, {:?} to {:?}, after {rotation} rotations",
-            m.len(),
-            m.first(),
-            m.last()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    drop(agent);
-    let all = hook.all();
-    let mut twice = 0;
-    for at in starts {
-        let (before, since) = all.split_at(at);
-        let before: BTreeSet<u64> = numbers(before).into_iter().collect();
-        let first = numbers(since).into_iter().min();
-        // What comes again is the end of what came before: the batch whose place was not saved.
-        let again = before.range(first.unwrap_or(u64::MAX)..).count();
-        twice += again;
-    }
-    println!("{kills} kills, {rotation} rotations, {next} lines, {twice} twice");
-}
-
-/// The numbers of the lines in requests.
-fn numbers(came: &[Came]) -> Vec<u64> {
-    let all = lines_of(came).into_iter();
-    all.filter_map(|(l, _)| l.strip_prefix("line ")?.parse().ok())
-        .collect()
+    let Lives { again, longest, .. } = lives;
+    println!(
+        "{kills} kills, {rotation} rotations of {} files, {} lines, {seen} requests; \
+         0 lost, {again} again, longest run {longest}",
+        FILES.len(),
+        lives.came.len(),
+    );
 }
 
 /// Pages, numbers, and what is refused.

@@ -9,6 +9,7 @@ use engine::model::TenantId;
 use engine::store::Store;
 use engine::wire::loki::{PushEntry, PushStream};
 use exporters::logs::entry::{Entry, LabelSet};
+use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use tokio::sync::mpsc;
 
@@ -63,19 +64,21 @@ impl Local {
     }
 
     /// Takes entries until nobody gives any more.
-    pub(super) async fn run(self, mut entries: mpsc::Receiver<Vec<Entry>>) {
+    pub(super) async fn run(self, mut entries: mpsc::Receiver<Vec<Entry>>, ledger: Arc<Ledger>) {
         while let Some(all) = entries.recv().await {
             let mut batch = Vec::new();
             let mut bytes = 0;
             for e in all {
                 if bytes + e.line.len() > BATCH_BYTES && !batch.is_empty() {
                     self.store(std::mem::take(&mut batch)).await;
+                    super::note(&ledger).await;
                     bytes = 0;
                 }
                 bytes += e.line.len();
                 batch.push(e);
             }
             self.store(batch).await;
+            super::note(&ledger).await;
         }
     }
 

@@ -8,6 +8,8 @@
 //! Invariants
 //! - AGT1  A position is saved only when all that was read before it is with every receiver, or was
 //!   given up after the last retry: a kill at any moment loses no line.
+//! - AGT4  What a receiver has taken is noted before it is sent more: after a kill no more comes
+//!   again than what it was sent last.
 //! - AGT2  While a receiver is behind nothing is read: what waits is bounded by the batches.
 //! - AGT3  A source that does not exist here is refused by its name when the configuration is
 //!   loaded, never ignored.
@@ -34,7 +36,7 @@ use std::time::Duration;
 use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
-use exporters::logs::positions::{self, Known};
+use exporters::logs::positions::{self, Known, Ledger};
 use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
 use exporters::logs::tail::Files;
 use parking_lot::Mutex;
@@ -167,14 +169,17 @@ impl Plan {
 #[derive(Deserialize, Default)]
 struct PositionsFile {
     #[serde(default)]
-    positions: Option<std::collections::BTreeMap<String, String>>,
+    positions: Option<Offsets>,
 }
 
-/// What the positions file says.
-fn known(config: &PromtailConfig) -> Result<Known, String> {
+/// Offsets by path.
+type Offsets = std::collections::BTreeMap<String, String>;
+
+/// What is known of positions, and what the positions file says.
+fn known(config: &PromtailConfig) -> Result<(Known, Offsets), String> {
     let file = Path::new(&config.positions.filename);
     if !file.exists() {
-        return Ok(Known::default());
+        return Ok(Default::default());
     }
     let read = crate::config::yaml::read(file);
     let parsed = read.and_then(|t| crate::config::parse_yaml::<PositionsFile>(file, &t));
@@ -186,7 +191,7 @@ fn known(config: &PromtailConfig) -> Result<Known, String> {
         }
         Err(e) => return Err(format!("positions: {e}")),
     };
-    Ok(positions::known(file, offsets))
+    Ok((positions::known(file, offsets.clone()), offsets))
 }
 
 /// An agent at work.
@@ -196,6 +201,7 @@ pub(crate) struct Agent {
     sources: Sources,
     discovery: Manager,
     senders: Vec<JoinHandle<()>>,
+    ledger: Arc<Ledger>,
     pages: Arc<Pages>,
 }
 
@@ -207,8 +213,21 @@ struct Receivers {
     numbers: Vec<Arc<SendNumbers>>,
 }
 
+/// Notes what a receiver has taken, before it is sent more (AGT4).
+async fn note(ledger: &Arc<Ledger>) {
+    let own = ledger.clone();
+    let noted = tokio::task::spawn_blocking(move || own.note()).await;
+    if let Ok(Err(e)) = noted {
+        tracing::error!(error = %e, "a position cannot be noted, it is saved later");
+    }
+}
+
 impl Receivers {
-    fn start(config: &PromtailConfig, to: Destination) -> Result<Self, String> {
+    fn start(
+        config: &PromtailConfig,
+        to: Destination,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, String> {
         let mut all = Self::default();
         match to {
             Destination::Clients => {
@@ -216,7 +235,7 @@ impl Receivers {
                     return Err("at least one client config must be provided".into());
                 }
                 for c in &config.clients {
-                    let s = Sender::new(c, &config.limits_config);
+                    let s = Sender::new(c, &config.limits_config, ledger.clone());
                     let s = s.map_err(|e| format!("client {}: {e}", c.url.redacted()))?;
                     all.numbers.push(s.numbers());
                     let rx = all.way();
@@ -226,7 +245,7 @@ impl Receivers {
             Destination::Local(local) => {
                 all.numbers.push(local.numbers());
                 let rx = all.way();
-                all.tasks.push(tokio::spawn(local.run(rx)));
+                all.tasks.push(tokio::spawn(local.run(rx, ledger.clone())));
             }
             Destination::Print(print) => {
                 let mut rx = all.way();
@@ -263,9 +282,11 @@ impl Agent {
             jobs,
         } = plan;
         let keep = !matches!(to, Destination::Print(_));
-        let receivers = Receivers::start(&config, to)?;
-        let known = known(&config)?;
+        let (known, offsets) = known(&config)?;
         let mut sources = Sources::new();
+        let file = keep.then(|| config.positions.filename.clone().into());
+        let ledger = Arc::new(Ledger::new(file, &offsets, sources.cursors()));
+        let receivers = Receivers::start(&config, to, &ledger)?;
         for (c, job) in config.scrape_configs.iter().zip(&jobs) {
             if !sources::has_any(c) {
                 continue;
@@ -291,12 +312,11 @@ impl Agent {
         let stop = Arc::new(AtomicBool::new(false));
         let poll = config.file_watch_config.max_poll_frequency.as_std();
         let reading = Reading {
-            files: Files::new(known),
+            files: Files::new(known, ledger.clone()),
             inbox,
-            cursors: sources.cursors(),
+            ledger: ledger.clone(),
             pipelines: jobs.into_iter().map(|j| j.pipeline).collect(),
             receivers: receivers.ways,
-            positions: keep.then(|| config.positions.filename.clone().into()),
             periods: Periods {
                 refresh: config.target_config.sync_period.as_std(),
                 sync: config.positions.sync_period.as_std(),
@@ -314,6 +334,7 @@ impl Agent {
             sources,
             discovery,
             senders: receivers.tasks,
+            ledger,
             pages,
         })
     }
@@ -343,6 +364,8 @@ impl Agent {
             tracing::warn!(
                 "receivers did not take everything in time: it is read again at the next start"
             );
+            // What is given up now is not done (AGT1).
+            self.ledger.close();
             aborts.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use exporters::logs::cursors::Cursors;
 use exporters::logs::entry::Entry;
-use exporters::logs::positions;
+use exporters::logs::positions::Ledger;
 use exporters::logs::stages::Pipeline;
 use exporters::logs::tail::{Event, FileNumbers, Files};
 use parking_lot::Mutex;
@@ -43,13 +42,11 @@ pub(crate) struct Reading {
     pub(crate) files: Files,
     /// Targets that discovery has found since.
     pub(crate) inbox: Inbox,
-    /// Places of sources that are no files.
-    pub(crate) cursors: Arc<Cursors>,
+    /// Where positions are kept.
+    pub(crate) ledger: Arc<Ledger>,
     /// By number of the job.
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) receivers: Vec<mpsc::Sender<Vec<Entry>>>,
-    /// None keeps no positions.
-    pub(crate) positions: Option<PathBuf>,
     pub(crate) periods: Periods,
     pub(crate) view: Arc<Mutex<View>>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -101,11 +98,8 @@ fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
 
 impl Reading {
     fn save(&self) {
-        let Some(file) = &self.positions else { return };
-        let mut known = self.files.positions();
-        known.put_places(self.cursors.done());
-        if let Err(e) = positions::save(file, &known) {
-            tracing::error!(file = %file.display(), error = %e, "positions cannot be saved");
+        if let Err(e) = self.ledger.save(|| self.files.positions()) {
+            tracing::error!(error = %e, "positions cannot be saved");
         }
     }
 
@@ -129,8 +123,10 @@ impl Reading {
             if due || self.files.is_stale() {
                 self.files.refresh(now_ns(), &mut events);
                 refreshed = Some(Instant::now());
-                // A file that is not noted before it is rotated could not be found again.
-                if events.iter().any(|e| matches!(e, Event::Started(_))) {
+                // A file that is not noted before it is rotated could not be found again; one that
+                // is gone may give its inode to another.
+                let other = |e: &Event| matches!(e, Event::Started(_) | Event::Stopped(_));
+                if events.iter().any(other) {
                     self.save();
                 }
             }

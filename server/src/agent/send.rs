@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use engine::wire::inflate::compress_snappy;
 use engine::wire::loki::{SendEntry, put_stream};
 use exporters::logs::entry::{Entry, LabelSet, Ticket};
+use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use query::text::quote::quote_into;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -57,6 +58,7 @@ pub(crate) struct Sender {
     credentials: Credentials,
     headers: HeaderMap,
     numbers: Arc<SendNumbers>,
+    ledger: Arc<Ledger>,
     batches: BTreeMap<String, Batch>,
 }
 
@@ -93,11 +95,15 @@ enum Outcome {
 }
 
 impl Sender {
-    /// The way to the receiver of `config`.
+    /// The way to the receiver of `config`; what it has taken is noted in `ledger`.
     ///
     /// # Errors
     /// When the client cannot be built.
-    pub(crate) fn new(config: &ClientConfig, limits: &LimitsConfig) -> Result<Self, String> {
+    pub(crate) fn new(
+        config: &ClientConfig,
+        limits: &LimitsConfig,
+        ledger: Arc<Ledger>,
+    ) -> Result<Self, String> {
         let http = config.http_client();
         let timeout = config.timeout.as_std().max(Duration::from_millis(1));
         let bounds = ClientLimits {
@@ -129,6 +135,7 @@ impl Sender {
             }),
             config: config.clone(),
             limits: limits.clone(),
+            ledger,
             batches: BTreeMap::new(),
         })
     }
@@ -204,11 +211,18 @@ impl Sender {
         });
     }
 
-    /// Sends a batch until it is taken or given up.
+    /// Sends a batch until it is taken or given up, and notes that (AGT4).
     async fn flush(&mut self, tenant: &str) {
         let Some(batch) = self.batches.remove(tenant) else {
             return;
         };
+        self.deliver(tenant, &batch).await;
+        // Its tickets end here.
+        drop(batch);
+        super::note(&self.ledger).await;
+    }
+
+    async fn deliver(&self, tenant: &str, batch: &Batch) {
         let mut raw = Vec::with_capacity(usize::try_from(batch.bytes).unwrap_or(0) + 1024);
         for (labels, lines) in &batch.streams {
             let labels = selector(labels, &self.config.external_labels);

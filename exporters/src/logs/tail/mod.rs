@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::entry::{Entry, LabelSet};
-use super::positions::{Known, Record, is_cursor};
+use super::positions::{Known, Ledger, Record, is_cursor};
 use follow::{Followed, has_moved};
 
 pub use glob::{PathPattern, absolute};
@@ -69,6 +69,7 @@ pub struct Files {
     targets: Vec<Target>,
     followed: BTreeMap<(usize, PathBuf), Followed>,
     known: Known,
+    ledger: Arc<Ledger>,
     /// Folders with their time of change at the last look.
     folders: BTreeMap<PathBuf, Option<SystemTime>>,
     /// Where reading goes on next time.
@@ -100,11 +101,12 @@ fn labelled(t: &Target, path: &Path) -> LabelSet {
 }
 
 impl Files {
-    /// Nothing to read yet; `known` is what earlier runs left.
+    /// Nothing to read yet; `known` is what earlier runs left, `ledger` where places are noted.
     #[must_use]
-    pub fn new(known: Known) -> Self {
+    pub fn new(known: Known, ledger: Arc<Ledger>) -> Self {
         Self {
             known,
+            ledger,
             ..Self::default()
         }
     }
@@ -174,7 +176,7 @@ impl Files {
             };
             let path = key.1.clone();
             let labels = Arc::new(labelled(t, &path));
-            match Followed::open(&path, labels, &self.known, now_ns) {
+            match Followed::open(&path, labels, (&self.known, &self.ledger), now_ns) {
                 Ok(f) => {
                     self.followed.insert(key, f);
                     events.push(Event::Started(path));
@@ -205,7 +207,9 @@ impl Files {
                     continue;
                 }
                 let labels = Arc::new(labelled(t, &path));
-                if let Some(f) = Followed::open_missing(&path, labels, &self.known, now_ns) {
+                if let Some(f) =
+                    Followed::open_missing(&path, labels, (&self.known, &self.ledger), now_ns)
+                {
                     self.followed.insert(key, f);
                 }
             }
@@ -221,6 +225,13 @@ impl Files {
         events: &mut Vec<Event>,
     ) -> usize {
         let mut sum = 0;
+        // All before any: of two jobs that read a file neither goes on to the next one unseen by
+        // the other.
+        for ((_, path), f) in &mut self.followed {
+            if let Err(e) = f.look(path, now_ns) {
+                events.push(Event::Failed(path.clone(), e.to_string()));
+            }
+        }
         let n = self.followed.len();
         self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
         let first = self.turn;
@@ -228,7 +239,7 @@ impl Files {
         for pass in [first..n, 0..first] {
             let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
             for ((job, path), f) in some {
-                match f.turn(path, now_ns, &mut |e| out(*job, e)) {
+                match f.turn(now_ns, &mut |e| out(*job, e)) {
                     Ok(n) => sum += n,
                     Err(e) => events.push(Event::Failed(path.clone(), e.to_string())),
                 }
@@ -251,7 +262,7 @@ impl Files {
         let mut live = BTreeSet::new();
         for ((_, path), f) in &self.followed {
             let name = path.to_string_lossy().into_owned();
-            f.records(&name, &mut records);
+            f.records(&mut records);
             let first = live.insert(name.clone());
             let Some(done) = f.done() else {
                 if first {

@@ -27,7 +27,7 @@ impl Folder {
         fs::rename(self.0.join(a), self.0.join(b)).unwrap();
     }
     fn files(&self, known: Known) -> Files {
-        let mut files = Files::new(known);
+        let mut files = Files::new(known, Arc::default());
         files.set_targets(vec![Target {
             job: 0,
             labels: LabelSet::new(),
@@ -161,7 +161,7 @@ fn jobs_that_read_the_same_file_keep_the_place_of_the_slower() {
         path: PathPattern::new(d.0.join("a.log").to_str().unwrap()).unwrap(),
         exclude: None,
     };
-    let mut files = Files::new(Known::default());
+    let mut files = Files::new(Known::default(), Arc::default());
     files.set_targets(vec![target(0), target(1)]);
     files.refresh(0, &mut Vec::new());
     let all = std::cell::RefCell::new(Vec::new());
