@@ -179,6 +179,19 @@ fn requests(came: &[Came]) -> Vec<Vec<Numbered>> {
     came.iter().map(of).collect()
 }
 
+/// Numbers as `1-5 7-9`.
+fn rows(all: &[u64]) -> String {
+    let mut out = Vec::<(u64, u64)>::new();
+    for n in all {
+        match out.last_mut() {
+            Some((_, last)) if *last + 1 == *n => *last = *n,
+            _ => out.push((*n, *n)),
+        }
+    }
+    let each = out.iter().map(|(a, b)| format!("{a}-{b}"));
+    each.collect::<Vec<_>>().join(" ")
+}
+
 /// Where the ledger says that reading goes on: the first line of each file that is not done. Files
 /// that the ledger does not know are younger than those.
 fn saved(dir: &Path) -> BTreeMap<char, u64> {
@@ -231,26 +244,31 @@ impl Lives {
             let all = requests.iter().flatten().filter(|l| l.0 == file);
             let all: Vec<u64> = all.map(|l| l.1).collect();
             let row = all.windows(2).all(|w| w[1] == w[0] + 1);
-            assert!(row, "life {life}: {file} out of order: {all:?}");
+            assert!(row, "life {life}: {file} out of order: {}", rows(&all));
             let again = all.iter().take_while(|n| self.came.contains(&(file, **n)));
             let again: Vec<u64> = again.copied().collect();
+            let what = || format!("life {life}: {file}: {} after {saved:?}", rows(&all));
             // One run: all after it is new.
-            let fresh = all.iter().skip(again.len());
-            let late: Vec<_> = fresh.filter(|n| self.came.contains(&(file, **n))).collect();
+            let late = all.iter().skip(again.len()).copied();
+            let late: Vec<u64> = late.filter(|n| self.came.contains(&(file, *n))).collect();
             assert!(
                 late.is_empty(),
-                "life {life}: {file}: {late:?} came again later"
+                "{}: {} came again later",
+                what(),
+                rows(&late)
             );
-            let early: Vec<_> = again
-                .iter()
-                .filter(|n| self.synced.contains(&(file, **n)))
+            let early = again.iter().copied();
+            let early: Vec<u64> = early
+                .filter(|n| self.synced.contains(&(file, *n)))
                 .collect();
             assert!(
                 early.is_empty(),
-                "life {life}: {file}: {early:?} came again though more was sent after them"
+                "{}: {} came again though more was sent after them",
+                what(),
+                rows(&early)
             );
             if let (Some(first), Some(place)) = (all.first(), saved.get(&file)) {
-                assert_eq!(first, place, "life {life}: {file}: where reading goes on");
+                assert_eq!(first, place, "{}: where reading goes on", what());
             }
             self.again += again.len();
             self.longest = self.longest.max(again.len());
@@ -272,7 +290,8 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(5);
-    let (dir, hook) = (TempDir::new(), Hook::new());
+    // Answers take long enough for kills between the taking of a batch and its noting.
+    let (dir, hook) = (TempDir::new(), Hook::slow(Duration::from_millis(10)));
     let log = |f: char| dir.path().join(format!("{f}.log"));
     let labels = serde_json::json!({"job": "t", "__path__": dir.path().join("*.log")});
     for f in FILES {
@@ -283,7 +302,7 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
         let text = config(&hook, dir.path(), &labels, "");
         let sync = ["sync_period: 10s", "sync_period: 50ms"][life % 2];
         let text = text.replace("sync_period: 100ms", sync);
-        let text = text.replace("batchwait: 100ms", "batchwait: 50ms, batchsize: 5000");
+        let text = text.replace("batchwait: 100ms", "batchwait: 50ms, batchsize: 2000");
         run(dir.path(), &text)
     };
     // What was rotated before the agent had ever seen it would be none of its business.
@@ -298,6 +317,11 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
         let agent = start(kill);
         // The last life is not killed before it has all.
         let moment = 40 + (kill as u64 * 37) % 400;
+        // Every other life is at work before the writers are.
+        if kill % 2 == 1 {
+            append(&log('a'), "wake\n");
+            wait("the first request of a life", || hook.count() > seen);
+        }
         for _ in 0..20 {
             for f in FILES {
                 let some: String = (next..next + 50).map(|n| format!("{f} {n}\n")).collect();

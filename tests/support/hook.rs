@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -37,6 +38,11 @@ pub(crate) struct Hook {
 impl Hook {
     /// Listens on a port of its own.
     pub(crate) fn new() -> Self {
+        Self::slow(Duration::ZERO)
+    }
+
+    /// One whose answers take a while after a request has come.
+    pub(crate) fn slow(answer: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let came = Arc::new(Mutex::new(Vec::new()));
@@ -47,7 +53,7 @@ impl Hook {
                 let (kept, counted) = (kept.clone(), counted.clone());
                 counted.fetch_add(1, Relaxed);
                 std::thread::spawn(move || {
-                    serve(stream, &kept);
+                    serve(stream, &kept, answer);
                     counted.fetch_sub(1, Relaxed);
                 });
             }
@@ -92,7 +98,7 @@ impl Hook {
     }
 }
 
-fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>) {
+fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>, answer: Duration) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut length, mut path) = (0, String::new());
@@ -119,6 +125,7 @@ fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>) {
             return;
         }
         came.lock().expect("what came").push(Came { path, body });
+        std::thread::sleep(answer);
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         if reader.get_mut().write_all(answer).is_err() {
             return;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use engine::model::TenantId;
@@ -14,7 +13,8 @@ use exporters::logs::stages::TENANT_LABEL;
 use tokio::sync::mpsc;
 
 use super::read::now_ns;
-use super::send::{SendNumbers, sent_labels};
+use super::send::sent_labels;
+use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::ingest::{LogService, Refused};
 
@@ -32,7 +32,7 @@ pub(crate) struct Local {
     store: Arc<Store>,
     external: LabelMap,
     tenant: String,
-    numbers: Arc<SendNumbers>,
+    numbers: Arc<Tally>,
 }
 
 impl Local {
@@ -51,15 +51,12 @@ impl Local {
                 "" => NO_TENANT.to_owned(),
                 t => t.to_owned(),
             },
-            numbers: Arc::new(SendNumbers {
-                host: "local".into(),
-                ..SendNumbers::default()
-            }),
+            numbers: Arc::new(Tally::new("local".into())),
         }
     }
 
     /// Its numbers.
-    pub(super) fn numbers(&self) -> Arc<SendNumbers> {
+    pub(super) fn numbers(&self) -> Arc<Tally> {
         self.numbers.clone()
     }
 
@@ -96,14 +93,11 @@ impl Local {
                 .flatten()
                 .fold((0, 0), |(n, b), e| (n + 1, b + e.line.len() as u64));
             match self.push(tenant, &streams).await {
-                Ok(()) => {
-                    self.numbers.sent_entries.fetch_add(lines, Relaxed);
-                    self.numbers.sent_bytes.fetch_add(bytes, Relaxed);
-                }
+                Ok(()) => self.numbers.sent(lines, bytes),
                 Err(e) => {
                     tracing::error!(error = %e.text, "the store refused lines, they are dropped");
-                    self.numbers.dropped_entries.fetch_add(lines, Relaxed);
-                    self.numbers.dropped_bytes.fetch_add(bytes, Relaxed);
+                    let reason = Reason::Refused;
+                    self.numbers.dropped(tenant, reason, lines, bytes);
                 }
             }
         }
@@ -124,7 +118,7 @@ impl Local {
             if refused.status != 429 && refused.status < 500 {
                 return Err(refused);
             }
-            self.numbers.retries.fetch_add(1, Relaxed);
+            self.numbers.retried(name);
             tracing::debug!(error = %refused.text, "the store takes these lines later");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);

@@ -17,6 +17,7 @@
 //! Read next: `targets.rs` and `read.rs` for files, `sources/` and `feed.rs` for the rest,
 //! `send.rs` and `local.rs`, `pages.rs`, `language.rs`.
 
+mod backoff;
 mod feed;
 mod language;
 mod local;
@@ -24,6 +25,7 @@ mod pages;
 mod read;
 mod send;
 mod sources;
+mod tally;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -53,8 +55,9 @@ use language::Languages;
 pub(crate) use local::Local;
 pub(crate) use pages::{Pages, router};
 use read::{Periods, Reading, Stopped, View};
-use send::{SendNumbers, Sender};
+use send::Sender;
 use sources::Sources;
+use tally::Tally;
 use targets::{FileJob, FileTargets, Inbox};
 
 /// Pieces that wait for a receiver besides the one it works on.
@@ -210,7 +213,7 @@ pub(crate) struct Agent {
 struct Receivers {
     ways: Vec<mpsc::Sender<Vec<Entry>>>,
     tasks: Vec<JoinHandle<()>>,
-    numbers: Vec<Arc<SendNumbers>>,
+    numbers: Vec<Arc<Tally>>,
 }
 
 /// Notes what a receiver has taken, before it is sent more (AGT4).
@@ -286,6 +289,8 @@ impl Agent {
         let mut sources = Sources::new();
         let file = keep.then(|| config.positions.filename.clone().into());
         let ledger = Arc::new(Ledger::new(file, &offsets, sources.cursors()));
+        // From here on what is delivered is noted (AGT4).
+        read::save(&ledger, || known.clone());
         let receivers = Receivers::start(&config, to, &ledger)?;
         for (c, job) in config.scrape_configs.iter().zip(&jobs) {
             if !sources::has_any(c) {

@@ -14,8 +14,8 @@ use hyper::header;
 use parking_lot::Mutex;
 
 use super::read::{View, now_ns};
-use super::send::SendNumbers;
 use super::sources::SourceNumbers;
+use super::tally::Tally;
 use crate::config::promtail::PromtailConfig;
 use crate::http::plain;
 
@@ -25,14 +25,14 @@ pub(crate) struct Pages {
     wants_target: bool,
     numbers: Arc<Numbers>,
     sources: Arc<SourceNumbers>,
-    sent: Vec<Arc<SendNumbers>>,
+    sent: Vec<Arc<Tally>>,
     view: Arc<Mutex<View>>,
 }
 
 impl Pages {
     pub(super) fn new(
         config: &PromtailConfig,
-        (numbers, sources, sent): (Arc<Numbers>, Arc<SourceNumbers>, Vec<Arc<SendNumbers>>),
+        (numbers, sources, sent): (Arc<Numbers>, Arc<SourceNumbers>, Vec<Arc<Tally>>),
         view: Arc<Mutex<View>>,
     ) -> Self {
         Self {
@@ -143,56 +143,7 @@ impl Pages {
             active + self.sources.active.load(Relaxed) as f64,
         );
         self.sources(&mut out);
-        for s in &self.sent {
-            let host = [("host", s.host.as_str())];
-            let refused = [
-                ("host", s.host.as_str()),
-                ("tenant", ""),
-                ("reason", "ingester_error"),
-            ];
-            let tenant = [("host", s.host.as_str()), ("tenant", "")];
-            let rows: [(&'static str, &'static str, &[(&str, &str)], u64); 6] = [
-                (
-                    "promtail_sent_entries_total",
-                    "Number of log entries sent to the ingester.",
-                    &host,
-                    s.sent_entries.load(Relaxed),
-                ),
-                (
-                    "promtail_sent_bytes_total",
-                    "Number of bytes sent.",
-                    &host,
-                    s.sent_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_encoded_bytes_total",
-                    "Number of bytes encoded and ready to send.",
-                    &host,
-                    s.encoded_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_dropped_entries_total",
-                    "Number of log entries dropped because failed to be sent to the ingester after all retries.",
-                    &refused,
-                    s.dropped_entries.load(Relaxed),
-                ),
-                (
-                    "promtail_dropped_bytes_total",
-                    "Number of bytes dropped because failed to be sent to the ingester after all retries.",
-                    &refused,
-                    s.dropped_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_batch_retries_total",
-                    "Number of times batches has had to be retried.",
-                    &tenant,
-                    s.retries.load(Relaxed),
-                ),
-            ];
-            for (name, help, labels, v) in rows {
-                out.counter(name, help, labels, v as f64);
-            }
-        }
+        Tally::collect(&self.sent, &mut out);
         out.text()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use exporters::logs::entry::Entry;
-use exporters::logs::positions::Ledger;
+use exporters::logs::positions::{Known, Ledger};
 use exporters::logs::stages::Pipeline;
 use exporters::logs::tail::{Event, FileNumbers, Files};
 use parking_lot::Mutex;
@@ -96,11 +96,16 @@ fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
     drop(last.blocking_send(all));
 }
 
+/// Saves all positions. Reading goes on when that fails: the next time may be better.
+pub(super) fn save(ledger: &Ledger, known: impl FnOnce() -> Known) {
+    if let Err(e) = ledger.save(known) {
+        tracing::error!(error = %e, "positions cannot be saved");
+    }
+}
+
 impl Reading {
     fn save(&self) {
-        if let Err(e) = self.ledger.save(|| self.files.positions()) {
-            tracing::error!(error = %e, "positions cannot be saved");
-        }
+        save(&self.ledger, || self.files.positions());
     }
 
     fn show(&self) {

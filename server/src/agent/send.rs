@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use engine::wire::inflate::compress_snappy;
@@ -14,24 +13,14 @@ use query::text::quote::quote_into;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 
+use super::backoff::Backoff;
+use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::config::promtail::{ClientConfig, LimitsConfig};
 use crate::http::client::{self, ClientLimits, Credentials};
 
 /// So much of a refusal is logged.
 const REASON_BYTES_MAX: usize = 1024;
-
-/// Numbers of one receiver.
-#[derive(Debug, Default)]
-pub(crate) struct SendNumbers {
-    pub(crate) host: String,
-    pub(crate) sent_entries: AtomicU64,
-    pub(crate) sent_bytes: AtomicU64,
-    pub(crate) encoded_bytes: AtomicU64,
-    pub(crate) dropped_entries: AtomicU64,
-    pub(crate) dropped_bytes: AtomicU64,
-    pub(crate) retries: AtomicU64,
-}
 
 /// One line as it is sent.
 struct Line {
@@ -57,7 +46,7 @@ pub(crate) struct Sender {
     client: reqwest::Client,
     credentials: Credentials,
     headers: HeaderMap,
-    numbers: Arc<SendNumbers>,
+    numbers: Arc<Tally>,
     ledger: Arc<Ledger>,
     batches: BTreeMap<String, Batch>,
 }
@@ -90,7 +79,10 @@ fn selector(labels: &LabelSet, external: &LabelMap) -> String {
 
 enum Outcome {
     Done,
+    /// The receiver may take it later.
     Later(String),
+    /// It takes it when it comes more slowly.
+    Limited(String),
     Never(String),
 }
 
@@ -129,10 +121,7 @@ impl Sender {
             client: client::build(&http, bounds).map_err(|e| e.to_string())?,
             credentials: Credentials::new(&http, bounds).map_err(|e| e.to_string())?,
             headers,
-            numbers: Arc::new(SendNumbers {
-                host: host.unwrap_or_default(),
-                ..SendNumbers::default()
-            }),
+            numbers: Arc::new(Tally::new(host.unwrap_or_default())),
             config: config.clone(),
             limits: limits.clone(),
             ledger,
@@ -141,7 +130,7 @@ impl Sender {
     }
 
     /// Its numbers.
-    pub(crate) fn numbers(&self) -> Arc<SendNumbers> {
+    pub(crate) fn numbers(&self) -> Arc<Tally> {
         self.numbers.clone()
     }
 
@@ -169,28 +158,26 @@ impl Sender {
         }
     }
 
-    fn dropped(&self, entries: u64, bytes: u64) {
-        self.numbers.dropped_entries.fetch_add(entries, Relaxed);
-        self.numbers.dropped_bytes.fetch_add(bytes, Relaxed);
-    }
-
     async fn add(&mut self, mut e: Entry) {
-        let max = usize::try_from(self.limits.max_line_size.0).unwrap_or(usize::MAX);
-        if max > 0 && e.line.len() > max {
-            if !self.limits.max_line_size_truncate {
-                return self.dropped(1, e.line.len() as u64);
-            }
-            e.line.truncate(e.line.floor_char_boundary(max));
-        }
         let tenant = e.labels.get(TENANT_LABEL).unwrap_or(&self.config.tenant_id);
         let tenant = tenant.clone();
+        let max = usize::try_from(self.limits.max_line_size.0).unwrap_or(usize::MAX);
+        if max > 0 && e.line.len() > max {
+            let (reason, length) = (Reason::LineTooLong, e.line.len());
+            if !self.limits.max_line_size_truncate {
+                return self.numbers.dropped(&tenant, reason, 1, length as u64);
+            }
+            e.line.truncate(e.line.floor_char_boundary(max));
+            let lost = (length - e.line.len()) as u64;
+            self.numbers.mutated(&tenant, reason, lost);
+        }
         let metadata: usize = e.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
         let bytes = (e.line.len() + metadata) as u64;
         let full = |b: &Batch| b.bytes + bytes > self.config.batchsize;
         if self.batches.get(&tenant).is_some_and(full) {
             self.flush(&tenant).await;
         }
-        let batch = self.batches.entry(tenant).or_insert_with(|| Batch {
+        let batch = self.batches.entry(tenant.clone()).or_insert_with(|| Batch {
             streams: BTreeMap::new(),
             bytes: 0,
             entries: 0,
@@ -199,7 +186,8 @@ impl Sender {
         let streams_max = usize::try_from(self.limits.max_streams).unwrap_or(0);
         let new = !batch.streams.contains_key(&e.labels);
         if streams_max > 0 && new && batch.streams.len() >= streams_max {
-            return self.dropped(1, bytes);
+            let reason = Reason::StreamLimited;
+            return self.numbers.dropped(&tenant, reason, 1, bytes);
         }
         batch.bytes += bytes;
         batch.entries += 1;
@@ -237,32 +225,28 @@ impl Sender {
         compress_snappy(&raw, &mut body);
         drop(raw);
         let body = bytes::Bytes::from(body);
-        self.numbers
-            .encoded_bytes
-            .fetch_add(body.len() as u64, Relaxed);
-        let backoff = &self.config.backoff_config;
-        let mut pause = backoff.min_period.as_std();
-        let mut tries = 0;
-        let reason = loop {
-            tries += 1;
-            match self.send(tenant, body.clone()).await {
-                Outcome::Done => {
-                    self.numbers.sent_entries.fetch_add(batch.entries, Relaxed);
-                    self.numbers.sent_bytes.fetch_add(batch.bytes, Relaxed);
-                    return;
+        let sent = body.len() as u64;
+        self.numbers.encoded(sent);
+        let mut backoff = Backoff::new(&self.config.backoff_config);
+        let (error, reason) = loop {
+            let (error, limited) = match self.send(tenant, body.clone()).await {
+                Outcome::Done => return self.numbers.sent(batch.entries, sent),
+                Outcome::Never(error) => break (error, Reason::Refused),
+                Outcome::Limited(error) if self.config.drop_rate_limited_batches => {
+                    break (error, Reason::RateLimited);
                 }
-                Outcome::Never(reason) => break reason,
-                Outcome::Later(reason) if tries >= backoff.max_retries => break reason,
-                Outcome::Later(reason) => {
-                    self.numbers.retries.fetch_add(1, Relaxed);
-                    tracing::warn!(host = %self.numbers.host, error = %reason, "error sending batch, will retry");
-                }
+                Outcome::Limited(error) => (error, Reason::RateLimited),
+                Outcome::Later(error) => (error, Reason::Refused),
+            };
+            self.numbers.retried(tenant);
+            tracing::warn!(host = %self.numbers.host(), %error, "error sending batch, will retry");
+            tokio::time::sleep(backoff.next()).await;
+            if backoff.is_over() {
+                break (error, limited);
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(backoff.max_period.as_std());
         };
-        tracing::error!(host = %self.numbers.host, error = %reason, "final error sending batch, it is dropped");
-        self.dropped(batch.entries, batch.bytes);
+        tracing::error!(host = %self.numbers.host(), %error, "final error sending batch, it is dropped");
+        self.numbers.dropped(tenant, reason, batch.entries, sent);
     }
 
     async fn send(&self, tenant: &str, body: bytes::Bytes) -> Outcome {
@@ -279,7 +263,11 @@ impl Sender {
         if !tenant.is_empty() {
             request = request.header("X-Scope-OrgID", tenant);
         }
-        let mut answer = match request.body(body).send().await {
+        let start = Instant::now();
+        let answer = request.body(body).send().await;
+        let status = answer.as_ref().ok().map(|a| a.status().as_u16());
+        self.numbers.requested(status, start.elapsed());
+        let mut answer = match answer {
             Ok(a) => a,
             Err(e) => return Outcome::Later(crate::discovery::error_text(&e)),
         };
@@ -292,8 +280,8 @@ impl Sender {
         let line = said.lines().next().unwrap_or_default();
         let reason = format!("server returned HTTP status {status}: {line}");
         match status.as_u16() {
-            429 if self.config.drop_rate_limited_batches => Outcome::Never(reason),
-            429 | 500.. => Outcome::Later(reason),
+            429 => Outcome::Limited(reason),
+            500.. => Outcome::Later(reason),
             _ => Outcome::Never(reason),
         }
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -132,8 +132,13 @@ impl Mark {
     }
 }
 
-/// Marks of one file of one path: several when several jobs read it.
-type Marks = BTreeMap<(String, u64, u64), Vec<Weak<Mark>>>;
+/// Marks of one file of one path: several when several jobs read it. A file that its reader has let
+/// go of stays until its last place is noted.
+type Marks = BTreeMap<(String, u64, u64), Vec<Arc<Mark>>>;
+
+fn is_read(mark: &Arc<Mark>) -> bool {
+    Arc::strong_count(mark) > 1
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -199,7 +204,7 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the places of `mark` from now on, as long as it lives.
+    /// Notes the places of `mark` from now on, as long as somebody else has it.
     pub(crate) fn follow(&self, mark: &Arc<Mark>) {
         if self.file.is_none() {
             return;
@@ -207,7 +212,7 @@ impl Ledger {
         let id = mark.identity();
         let key = (mark.path.clone(), id.dev, id.inode);
         let mut s = self.state();
-        s.marks.entry(key).or_default().push(Arc::downgrade(mark));
+        s.marks.entry(key).or_default().push(Arc::clone(mark));
     }
 
     /// Appends what has changed since the last call. It is there after a kill of the process; a
@@ -223,22 +228,23 @@ impl Ledger {
         };
         let mut out = Vec::new();
         s.marks.retain(|_, marks| {
-            let live: Vec<_> = marks.iter().filter_map(Weak::upgrade).collect();
-            marks.retain(|m| m.strong_count() > 0);
+            let any = marks.iter().any(is_read);
+            // Of several jobs those that still read count.
+            marks.retain(|m| !any || is_read(m));
             // Every flag is taken, not only the first.
-            let touched = live.iter().filter(|m| m.progress.take_touched()).count() > 0;
+            let touched = marks.iter().filter(|m| m.progress.take_touched()).count() > 0;
             let of_all = |mut a: Record, b: Record| {
                 // The slower job counts.
                 a.offset = a.offset.min(b.offset);
                 a.rotated |= b.rotated;
                 a
             };
-            let record = live.iter().map(|m| m.record()).reduce(of_all);
+            let record = marks.iter().map(|m| m.record()).reduce(of_all);
             if let Some(r) = record.filter(|_| touched) {
                 // A record is no more than texts and numbers: it cannot fail.
                 drop(put_line(&mut out, &Change::File(r)));
             }
-            !marks.is_empty()
+            any
         });
         for (key, place) in self.cursors.done() {
             if s.places.get(&key) != Some(&place) {
@@ -262,7 +268,9 @@ impl Ledger {
         let Some(file) = self.file.as_ref().filter(|_| !s.closed) else {
             return Ok(());
         };
-        for m in s.marks.values().flatten().filter_map(Weak::upgrade) {
+        // What nobody reads is done and no part of what is known.
+        s.marks.retain(|_, marks| marks.iter().any(is_read));
+        for m in s.marks.values().flatten() {
             m.progress.take_touched();
         }
         let mut known = known();

@@ -95,7 +95,7 @@ config! {
         min_period: PromDuration = PromDuration::from_ms(500) => keep;
         /// At most.
         max_period: PromDuration = PromDuration::from_secs(300) => keep;
-        /// Tries before the batch is dropped.
+        /// Tries before the batch is dropped; 0 for endless ones.
         max_retries: u32 = 10 => keep;
     }
 }
