@@ -19,6 +19,7 @@
 
 mod backoff;
 mod feed;
+mod job;
 mod language;
 mod local;
 mod pages;
@@ -51,6 +52,7 @@ use crate::discovery::{Manager, TargetGroup};
 use crate::http::ListenerOptions;
 use crate::relabel::Relabel;
 use feed::Feed;
+use job::JobLine;
 use language::Languages;
 pub(crate) use local::Local;
 pub(crate) use pages::{Pages, router};
@@ -62,8 +64,6 @@ use targets::{FileJob, FileTargets, Inbox};
 
 /// Pieces that wait for a receiver besides the one it works on.
 const QUEUE: usize = 2;
-/// Shortest wait between two looks at files that rest.
-const POLL_MIN: Duration = Duration::from_millis(20);
 
 /// Everything that a configuration means, checked.
 pub(crate) struct Plan {
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
 struct Job {
     /// For lines of files.
     pipeline: Pipeline,
-    rules: Arc<Relabel>,
+    file: FileJob,
 }
 
 /// Where entries go.
@@ -111,6 +111,7 @@ impl Plan {
         let outside = Outside {
             language: Arc::new(Languages),
             numbers: Arc::new(Numbers::default()),
+            rate: config.limits_config.rate().map(Arc::new),
         };
         let mut jobs = Vec::new();
         let here = hostname();
@@ -118,20 +119,22 @@ impl Plan {
             let named = |e: &dyn std::fmt::Display| format!("job {:?}: {e}", c.job_name);
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside).map_err(|e| named(&e))?;
             let rules = Relabel::compile(&c.relabel_configs, true).map_err(|e| named(&e))?;
+            let file = FileJob {
+                name: c.job_name.clone(),
+                rules: Arc::new(rules),
+                manner: c.manner().map_err(|e| named(&e))?,
+            };
             // Paths that stand here are checked now, those of discovery when they come.
             for s in &c.static_configs {
                 let group = TargetGroup::from_static(String::new(), s, &[]);
                 for labels in targets::each(&group) {
-                    let target = targets::file_target(number, &rules, labels, &here);
+                    let target = targets::file_target(number, &file, labels, &here);
                     if target.map_err(|e| named(&e))?.is_none() {
                         tracing::info!(job = %c.job_name, "no path for target");
                     }
                 }
             }
-            jobs.push(Job {
-                pipeline,
-                rules: Arc::new(rules),
-            });
+            jobs.push(Job { pipeline, file });
         }
         Ok(Self {
             config,
@@ -299,34 +302,32 @@ impl Agent {
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside);
             let pipeline = pipeline.map_err(|e| format!("job {:?}: {e}", c.job_name))?;
             let ways = receivers.ways.clone();
-            let feed = Feed::new(&c.job_name, job.rules.clone(), pipeline, ways);
+            let feed = Feed::new(&c.job_name, job.file.rules.clone(), pipeline, ways);
             sources.start(c, feed, &known, options).await?;
         }
         sources.run();
         let inbox = Inbox::default();
-        let (here, names) = (hostname(), config.scrape_configs.iter());
-        let file_jobs = names.zip(&jobs).map(|(c, job)| FileJob {
-            name: c.job_name.clone(),
-            rules: job.rules.clone(),
-        });
-        let file_targets = FileTargets::new(file_jobs.collect(), inbox.clone());
+        let here = hostname();
+        let (pipelines, file_jobs): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|j| (j.pipeline, j.file)).unzip();
+        let file_targets = FileTargets::new(file_jobs, inbox.clone());
         let discovery = Manager::new(Arc::new(file_targets));
         let wanted = config.scrape_configs.iter();
         discovery.apply(wanted.map(|c| (c.job_name.clone(), c.files(&here))));
         let view = Arc::new(Mutex::new(View::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let poll = config.file_watch_config.max_poll_frequency.as_std();
+        let (poll_min, poll_max) = config.poll();
         let reading = Reading {
             files: Files::new(known, ledger.clone()),
             inbox,
             ledger: ledger.clone(),
-            pipelines: jobs.into_iter().map(|j| j.pipeline).collect(),
+            jobs: pipelines.into_iter().map(JobLine::new).collect(),
             receivers: receivers.ways,
             periods: Periods {
                 refresh: config.target_config.sync_period.as_std(),
                 sync: config.positions.sync_period.as_std(),
-                poll_min: POLL_MIN,
-                poll_max: poll.max(POLL_MIN),
+                poll_min,
+                poll_max,
             },
             view: view.clone(),
             stop: stop.clone(),

@@ -1,6 +1,6 @@
 //! The thread that reads: files to lines, lines through pipelines, entries to receivers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use exporters::logs::entry::Entry;
 use exporters::logs::positions::{Known, Ledger};
-use exporters::logs::stages::Pipeline;
 use exporters::logs::tail::{Event, FileNumbers, Files};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::job::JobLine;
 use super::targets::Inbox;
 
 /// Entries and bytes of lines that are handed over together.
@@ -45,7 +45,7 @@ pub(crate) struct Reading {
     /// Where positions are kept.
     pub(crate) ledger: Arc<Ledger>,
     /// By number of the job.
-    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) jobs: Vec<JobLine>,
     pub(crate) receivers: Vec<mpsc::Sender<Vec<Entry>>>,
     pub(crate) periods: Periods,
     pub(crate) view: Arc<Mutex<View>>,
@@ -144,34 +144,44 @@ impl Reading {
             }
             self.show();
             if read == 0 {
-                std::thread::sleep(poll);
+                std::thread::sleep(poll.min(self.due()));
                 poll = (poll * 2).min(self.periods.poll_max);
             } else {
                 poll = self.periods.poll_min;
             }
         }
         let mut out = Vec::new();
-        for p in &mut self.pipelines {
-            p.finish(now_ns(), &mut |e| out.push(e));
+        for j in &mut self.jobs {
+            j.finish(now_ns(), &mut out);
         }
         hand_over(&self.receivers, &mut out);
         self.receivers.clear();
         Stopped(self)
     }
 
+    /// How long until a line that a limit holds back may go on.
+    fn due(&self) -> Duration {
+        let next = self.jobs.iter().filter_map(JobLine::due_ns).min();
+        let wait = next.map(|at| at.saturating_sub(now_ns()).max(0));
+        wait.map_or(Duration::MAX, |ns| Duration::from_nanos(ns.unsigned_abs()))
+    }
+
     /// One turn of all files and of what waits in pipelines.
     fn turn(&mut self, events: &mut Vec<Event>) -> usize {
         let now = now_ns();
         let (mut out, mut bytes) = (Vec::<Entry>::new(), 0);
-        let mut pause = Duration::ZERO;
-        let pipelines = &mut self.pipelines;
         let receivers = &self.receivers;
+        let held: BTreeSet<usize> = (0..self.jobs.len())
+            .filter(|j| self.jobs.get(*j).is_some_and(|j| !j.is_ready()))
+            .collect();
+        let jobs = &mut self.jobs;
         let read = self.files.read(
             now,
+            &|job| !held.contains(&job),
             &mut |job, entry| {
                 bytes += entry.line.len();
-                if let Some(p) = pipelines.get_mut(job) {
-                    pause += p.process(entry, now, &mut |e| out.push(e));
+                if let Some(j) = jobs.get_mut(job) {
+                    j.take(entry, now, &mut out);
                 }
                 if out.len() >= HAND_OVER || bytes >= HAND_OVER_BYTES {
                     hand_over(receivers, &mut out);
@@ -180,15 +190,10 @@ impl Reading {
             },
             events,
         );
-        for p in &mut self.pipelines {
-            p.tick(now, &mut |e| out.push(e));
+        for j in &mut self.jobs {
+            j.tick(now_ns(), &mut out);
         }
         hand_over(&self.receivers, &mut out);
-        // A limit that waits holds up its reader; a stop need not wait for it.
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !self.stop.load(Relaxed) {
-            std::thread::sleep(Duration::from_millis(20).min(pause));
-        }
         read
     }
 }

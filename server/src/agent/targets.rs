@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::model::{Labels, LabelsBuilder};
-use exporters::logs::tail::{PathPattern, Target};
+use exporters::logs::tail::{Manner, PathPattern, Target};
 use parking_lot::Mutex;
 
 use super::{hostname, visible};
@@ -18,6 +18,7 @@ pub(super) type Inbox = Arc<Mutex<Option<Vec<Target>>>>;
 pub(super) struct FileJob {
     pub(super) name: String,
     pub(super) rules: Arc<Relabel>,
+    pub(super) manner: Manner,
 }
 
 /// Turns groups of targets into files to read.
@@ -51,12 +52,12 @@ pub(super) fn each(group: &TargetGroup) -> Vec<LabelsBuilder> {
 /// # Errors
 /// When its path is no pattern.
 pub(super) fn file_target(
-    job: usize,
-    rules: &Relabel,
+    number: usize,
+    job: &FileJob,
     mut labels: LabelsBuilder,
     here: &str,
 ) -> Result<Option<Target>, String> {
-    if !rules.apply(&mut labels) {
+    if !job.rules.apply(&mut labels) {
         return Ok(None);
     }
     let inner = |name: &str| labels.get(name).filter(|v| !v.is_empty());
@@ -68,7 +69,8 @@ pub(super) fn file_target(
         return Ok(None);
     };
     Ok(Some(Target {
-        job,
+        job: number,
+        manner: job.manner,
         path: PathPattern::new(path)?,
         exclude: inner("__path_exclude__")
             .map(PathPattern::new)
@@ -93,10 +95,12 @@ impl GroupSink for FileTargets {
         let Some(number) = self.jobs.iter().position(|j| j.name == job) else {
             return;
         };
-        let rules = &self.jobs[number].rules;
+        let Some(own) = self.jobs.get(number) else {
+            return;
+        };
         let mut targets = Vec::new();
         for labels in groups.iter().flat_map(each) {
-            match file_target(number, rules, labels, &self.host) {
+            match file_target(number, own, labels, &self.host) {
                 Ok(t) => targets.extend(t),
                 Err(e) => tracing::error!(job, error = %e, "a target cannot be read"),
             }

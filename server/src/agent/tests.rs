@@ -100,6 +100,7 @@ fn run(file: &File, case: &Case, stages: &Node) -> Result<(), String> {
     let outside = Outside {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
+        rate: None,
     };
     let mut pipeline = match Pipeline::new(stages, &outside) {
         Ok(_) if case.expect_error => return Err("was not refused".into()),
@@ -196,6 +197,7 @@ fn refused(stages: &str) -> String {
     let outside = Outside {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
+        rate: None,
     };
     Pipeline::new(&node, &outside).unwrap_err().to_string()
 }
@@ -253,7 +255,12 @@ fn wrong_settings_are_refused() {
             "- metrics: {m: {type: Counter, config: {action: set}}}",
             "none of inc, add",
         ),
-        ("- geoip: {}", "not available"),
+        ("- geoip: {}", "db_type: \"\" is none of"),
+        ("- geoip: {db_type: asn}", "db is required"),
+        (
+            "- geoip: {db_type: asn, db: /nowhere/x.mmdb}",
+            "/nowhere/x.mmdb",
+        ),
         ("docker: {}", "expected a list"),
         ("- docker", "must be a map"),
     ] {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::charset::Charset;
 use super::reader::{Reader, Step, is_same};
 use super::{FileNumbers, TURN_BYTES};
 use crate::logs::entry::{Entry, LabelSet, Ticket};
@@ -20,11 +21,15 @@ const ROTATED_MAX: usize = 64;
 /// Suffixes of files that are compressed: their lines cannot be read here.
 const COMPRESSED: [&str; 7] = [".gz", ".z", ".bz2", ".xz", ".zst", ".lz4", ".tmp"];
 
+/// What lines are given, and how they are read.
+pub(super) type Lines = (Arc<LabelSet>, Charset);
+
 /// A path that is followed.
 #[derive(Debug)]
 pub(super) struct Followed {
     ledger: Arc<Ledger>,
     name: String,
+    charset: Charset,
     pub(super) labels: Arc<LabelSet>,
     pub(super) numbers: FileNumbers,
     current: Option<Reader>,
@@ -94,10 +99,12 @@ pub(super) fn has_moved(r: &Record) -> bool {
 }
 
 impl Followed {
-    fn new(path: &Path, labels: Arc<LabelSet>, ledger: &Arc<Ledger>) -> Self {
+    fn new(path: &Path, lines: Lines, ledger: &Arc<Ledger>) -> Self {
+        let (labels, charset) = lines;
         Self {
             ledger: Arc::clone(ledger),
             name: path.to_string_lossy().into_owned(),
+            charset,
             labels,
             numbers: FileNumbers::default(),
             current: None,
@@ -110,7 +117,7 @@ impl Followed {
     /// Opens a path where `known` says it was left.
     pub(super) fn open(
         path: &Path,
-        labels: Arc<LabelSet>,
+        lines: Lines,
         (known, ledger): (&Known, &Arc<Ledger>),
         now_ns: i64,
     ) -> io::Result<Self> {
@@ -118,7 +125,7 @@ impl Followed {
         let meta = fs::metadata(path)?;
         let saved = known.offsets.get(name.as_ref());
         let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
-        let mut f = Self::new(path, labels, ledger);
+        let mut f = Self::new(path, lines, ledger);
         let mine = || known.records.iter().filter(|r| r.path == name);
         for r in mine().filter(|r| r.rotated) {
             f.find_rotated(path, r, now_ns);
@@ -133,10 +140,10 @@ impl Followed {
                 0
             }
         };
-        let mut current = Reader::open(&f.name, path, offset, now_ns)?;
+        let mut current = Reader::open(f.of(), path, offset, now_ns)?;
         if !current.is_file(&meta) {
             // Rotated between the two looks: the place was the other's, which is rotated now.
-            current = Reader::open(&f.name, path, 0, now_ns)?;
+            current = Reader::open(f.of(), path, 0, now_ns)?;
             for r in mine().filter(|r| !r.rotated) {
                 f.find_rotated(path, r, now_ns);
             }
@@ -149,10 +156,14 @@ impl Followed {
         Ok(f)
     }
 
+    /// What readers of its files are told.
+    fn of(&self) -> (&str, Charset) {
+        (&self.name, self.charset)
+    }
+
     /// Takes in a file that has left the path.
     fn put_rotated(&mut self, r: Reader) {
         r.mark.leave();
-        self.ledger.follow(&r.mark);
         self.rotated.push_back(r);
     }
 
@@ -163,8 +174,9 @@ impl Followed {
             .find(|(_, p, m)| is_same(p, m, &r.identity));
         if let Some((_, p, m)) = found
             && !self.rotated.iter().any(|r| r.is_file(&m))
-            && let Ok(reader) = Reader::open(&self.name, &p, r.offset, now_ns)
+            && let Ok(reader) = Reader::open(self.of(), &p, r.offset, now_ns)
         {
+            self.ledger.follow(&reader.mark);
             self.put_rotated(reader);
         }
     }
@@ -173,12 +185,12 @@ impl Followed {
     /// is left of them.
     pub(super) fn open_missing(
         path: &Path,
-        labels: Arc<LabelSet>,
+        lines: Lines,
         (known, ledger): (&Known, &Arc<Ledger>),
         now_ns: i64,
     ) -> Option<Self> {
         let name = path.to_string_lossy();
-        let mut f = Self::new(path, labels, ledger);
+        let mut f = Self::new(path, lines, ledger);
         for r in known.records.iter().filter(|r| r.path == name) {
             f.find_rotated(path, r, now_ns);
         }
@@ -218,7 +230,8 @@ impl Followed {
                 self.unseen = Some(at);
                 break;
             }
-            if let Ok(reader) = Reader::open(&self.name, &p, 0, now_ns) {
+            if let Ok(reader) = Reader::open(self.of(), &p, 0, now_ns) {
+                self.ledger.follow(&reader.mark);
                 self.put_rotated(reader);
             }
         }
@@ -245,11 +258,16 @@ impl Followed {
         }
     }
 
-    /// The path is not there any more. True when nothing of it is left to be read or delivered.
-    pub(super) fn vanished(&mut self) -> bool {
+    /// The path is not to be read any more, or not there. True when nothing of it is left to be
+    /// read or delivered.
+    pub(super) fn vanished(&mut self, path: &Path, now_ns: i64) -> bool {
         if let Some(r) = self.current.take() {
-            r.mark.leave();
-            self.rotated.push_back(r);
+            self.put_rotated(r);
+        }
+        if !path.exists() {
+            // Another file may have come and gone since.
+            self.unseen = self.unseen.or(self.newest_known());
+            self.find_unseen(path, (0, 0, None), now_ns);
         }
         self.rotated.is_empty()
     }
@@ -269,8 +287,7 @@ impl Followed {
     pub(super) fn turn(&mut self, now_ns: i64, out: &mut dyn FnMut(Entry)) -> io::Result<usize> {
         let labels = Arc::clone(&self.labels);
         let mut lines = 0;
-        let mut take = |line: &[u8], ticket: Ticket| {
-            let text = String::from_utf8_lossy(line).into_owned();
+        let mut take = |text: String, ticket: Ticket| {
             let mut e = Entry::new(now_ns, text, labels.clone());
             e.ticket = Some(ticket);
             lines += 1;
@@ -323,7 +340,7 @@ impl Followed {
         };
         self.numbers.file_bytes = meta.len();
         let Some(r) = self.current.as_mut() else {
-            let new = Reader::open(&self.name, path, 0, now_ns)?;
+            let new = Reader::open(self.of(), path, 0, now_ns)?;
             let there = birth(&new.metadata()?);
             self.ledger.follow(&new.mark);
             self.current = Some(new);
@@ -332,7 +349,7 @@ impl Followed {
             return Ok(());
         };
         if !r.is_file(&meta) {
-            let new = Reader::open(&self.name, path, 0, now_ns)?;
+            let new = Reader::open(self.of(), path, 0, now_ns)?;
             // It may have been rotated again meanwhile: what counts is the file that is open.
             let there = birth(&new.metadata()?);
             if let Some(mut old) = self.current.take() {

@@ -1,4 +1,4 @@
-//! One open file: bytes to lines.
+//! One open file: bytes to lines, lines to texts.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use memchr::{memchr_iter, memrchr};
-
+use super::charset::Charset;
 use crate::logs::entry::Ticket;
 use crate::logs::positions::{Identity, Mark, fingerprint};
 
@@ -15,7 +14,7 @@ use crate::logs::positions::{Identity, Mark, fingerprint};
 const READ_BYTES: usize = 256 * 1024;
 /// Longest line; what is longer comes in pieces. Without a bound a file without line feeds would
 /// be held as a whole.
-const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes at the start of a file that tell it from another with the same inode.
 const HEAD_BYTES: u64 = 1024;
 
@@ -23,6 +22,18 @@ fn head(file: &File, len: u64) -> io::Result<u64> {
     let mut bytes = vec![0; usize::try_from(len.min(HEAD_BYTES)).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(fingerprint(&bytes))
+}
+
+/// Which file it is, by as much of its head as there is.
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
+    let meta = file.metadata()?;
+    let head_len = meta.len().min(HEAD_BYTES);
+    Ok(Identity {
+        dev: meta.dev(),
+        inode: meta.ino(),
+        head_len,
+        head: head(file, head_len)?,
+    })
 }
 
 /// Whether the file at `path` is the one that `identity` describes.
@@ -48,6 +59,7 @@ pub(super) struct Reader {
     file: File,
     /// The path it belongs to.
     name: String,
+    charset: Charset,
     identity: Identity,
     /// Where `buffer` begins in the file.
     start: u64,
@@ -73,8 +85,14 @@ pub(super) enum Step {
 }
 
 impl Reader {
-    /// Opens `path`, which belongs to the path `name`, at `offset`.
-    pub(super) fn open(name: &str, path: &Path, offset: u64, now_ns: i64) -> io::Result<Self> {
+    /// Opens `path` at `offset`; the name of the path it belongs to and its character set come
+    /// together.
+    pub(super) fn open(
+        (name, charset): (&str, Charset),
+        path: &Path,
+        offset: u64,
+        now_ns: i64,
+    ) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let meta = file.metadata()?;
         // POS2: an offset beyond the end is of another content.
@@ -87,6 +105,7 @@ impl Reader {
         };
         let mut r = Self {
             name: name.to_owned(),
+            charset,
             mark: Mark::new(name, identity, offset),
             identity,
             file,
@@ -97,6 +116,10 @@ impl Reader {
             closed: false,
         };
         r.learn_head(offset);
+        let mut first = [0; 2];
+        if offset > 1 && r.file.read_exact_at(&mut first, 0).is_ok() {
+            r.charset = charset.of(&first);
+        }
         Ok(r)
     }
 
@@ -140,7 +163,7 @@ impl Reader {
     pub(super) fn step(
         &mut self,
         now_ns: i64,
-        take: &mut dyn FnMut(&[u8], Ticket),
+        take: &mut dyn FnMut(String, Ticket),
     ) -> io::Result<Step> {
         let before = self.buffer.len();
         self.buffer.resize(before + READ_BYTES, 0);
@@ -157,10 +180,15 @@ impl Reader {
         }
         self.read_at_ns = now_ns;
         self.learn_head(self.offset());
-        let last = memrchr(b'\n', &self.buffer[self.searched..]).map(|i| self.searched + i + 1);
+        if self.start == 0 {
+            self.charset = self.charset.of(&self.buffer);
+        }
+        let last = self
+            .charset
+            .last_end(&self.buffer, self.searched, self.start);
         let end = match last {
             Some(end) => end,
-            None if self.buffer.len() >= LINE_BYTES_MAX => self.buffer.len(),
+            None if self.buffer.len() >= LINE_BYTES_MAX => LINE_BYTES_MAX,
             None => {
                 self.searched = self.buffer.len();
                 return Ok(Step::Read(n));
@@ -171,16 +199,17 @@ impl Reader {
     }
 
     /// Hands out what is left without a line feed, when none will come any more.
-    pub(super) fn finish(&mut self, take: &mut dyn FnMut(&[u8], Ticket)) {
+    pub(super) fn finish(&mut self, take: &mut dyn FnMut(String, Ticket)) {
         if !self.buffer.is_empty() {
             self.hand_out(self.buffer.len(), take);
         }
     }
 
-    fn hand_out(&mut self, end: usize, take: &mut dyn FnMut(&[u8], Ticket)) {
+    fn hand_out(&mut self, end: usize, take: &mut dyn FnMut(String, Ticket)) {
         let lines = &self.buffer[..end];
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let mut ends: Vec<u32> = memchr_iter(b'\n', lines).map(|i| place(i + 1)).collect();
+        let set = self.charset;
+        let mut ends: Vec<u32> = set.ends(lines, self.start).map(place).collect();
         if ends.last() != Some(&place(end)) {
             ends.push(place(end));
         }
@@ -189,7 +218,7 @@ impl Reader {
         for (ticket, to) in tickets.zip(ends) {
             let (line, after) = rest.split_at((to - from) as usize);
             (from, rest) = (to, after);
-            take(line.strip_suffix(b"\n").unwrap_or(line), ticket);
+            take(set.line(line).into_owned(), ticket);
         }
         self.buffer.drain(..end);
         self.start += end as u64;
