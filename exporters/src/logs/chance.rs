@@ -15,7 +15,7 @@ impl Default for Chance {
 
 impl Chance {
     /// The next number in `0..1`.
-    pub fn next(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

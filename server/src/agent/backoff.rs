@@ -32,9 +32,9 @@ impl Backoff {
     }
 
     /// How long to wait after a failure.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(super) fn wait(&mut self) -> Duration {
         let span = self.most.saturating_sub(self.least);
-        let wait = self.least + span.mul_f64(self.chance.next());
+        let wait = self.least + span.mul_f64(self.chance.share());
         if self.most < self.max {
             self.least = (self.least * 2).min(self.max);
             self.most = (self.most * 2).min(self.max);
@@ -66,7 +66,7 @@ mod tests {
         });
         for (least, most) in [(1, 2), (2, 4), (4, 5), (4, 5)] {
             assert!(!b.is_over());
-            let wait = b.next();
+            let wait = b.wait();
             let span = Duration::from_secs(least)..=Duration::from_secs(most);
             assert!(span.contains(&wait), "{wait:?} is not in {span:?}");
         }
@@ -75,7 +75,7 @@ mod tests {
             max_retries: 0,
             ..BackoffConfig::default()
         });
-        endless.next();
+        endless.wait();
         assert!(!endless.is_over());
     }
 }

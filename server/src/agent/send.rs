@@ -240,7 +240,7 @@ impl Sender {
             };
             self.numbers.retried(tenant);
             tracing::warn!(host = %self.numbers.host(), %error, "error sending batch, will retry");
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.wait()).await;
             if backoff.is_over() {
                 break (error, limited);
             }

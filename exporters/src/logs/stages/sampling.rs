@@ -29,7 +29,7 @@ impl Sampling {
 
 impl Simple for Sampling {
     fn apply(&mut self, _entry: &mut Entry, now: Now<'_>) -> bool {
-        let stays = self.chance.next() < self.rate;
+        let stays = self.chance.share() < self.rate;
         if !stays {
             now.numbers.dropped(&self.reason);
         }
