@@ -368,6 +368,67 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
     );
 }
 
+/// A new configuration while it runs: another file, the same positions; and a wrong one.
+#[test]
+fn the_configuration_is_read_again() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let log = |name: &str| dir.path().join(name);
+    append(&log("a.log"), "one\n");
+    append(&log("b.log"), "two\n");
+    let text = |pattern: &str| {
+        let labels = serde_json::json!({"job": "t", "__path__": log(pattern)});
+        let text = config(&hook, dir.path(), &labels, "");
+        text.replace(
+            "http_listen_port: 0",
+            "http_listen_port: 0, enable_runtime_reload: true",
+        )
+    };
+    let agent = run(dir.path(), &text("a.log"));
+    let came = |n| {
+        until("lines", || {
+            let all: Vec<String> = lines(&hook).into_iter().map(|l| l.0).collect();
+            (all.len() >= n).then_some(all)
+        })
+    };
+    assert_eq!(came(1), ["one"]);
+    let file = log("promtail.yml");
+    let reload = || {
+        let r = agent.request("POST", "/reload").send();
+        (r.status, String::from_utf8_lossy(&r.body).into_owned())
+    };
+    let unchanged = "failed to reload config: config has not changed\n";
+    assert_eq!(reload(), (500, unchanged.to_owned()));
+    fs::write(&file, "nonsense: 1").expect("a configuration");
+    let (status, said) = reload();
+    assert_eq!(status, 500);
+    assert!(
+        said.starts_with("failed to reload config: Error new Config: "),
+        "{said}"
+    );
+    append(&log("a.log"), "three\n");
+    assert_eq!(came(2), ["one", "three"]);
+    fs::write(&file, text("*.log")).expect("a configuration");
+    assert_eq!(reload(), (200, String::new()));
+    assert_eq!(came(3), ["one", "three", "two"]);
+    let page = |path: &str| String::from_utf8(agent.get(path).body).expect("text");
+    let numbers = page("/metrics");
+    for line in [
+        "promtail_config_reload_success_total 1",
+        "promtail_config_reload_fail_total 2",
+        "promtail_request_duration_seconds_count",
+    ] {
+        assert!(numbers.contains(line), "{line}: {numbers}");
+    }
+    let found = page("/service-discovery");
+    assert!(found.starts_with("t (1 / 1 active targets)\n"), "{found}");
+    assert!(found.contains("__path__="), "{found}");
+    // A signal asks for the same.
+    append(&log("c.txt"), "four\n");
+    fs::write(&file, text("*.txt")).expect("a configuration");
+    agent.signal("HUP");
+    assert_eq!(came(4)[3], "four");
+}
+
 /// Pages, numbers, and what is refused.
 #[test]
 fn the_command_line_says_what_is_wrong() {

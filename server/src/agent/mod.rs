@@ -55,12 +55,12 @@ use feed::Feed;
 use job::JobLine;
 use language::Languages;
 pub(crate) use local::Local;
-pub(crate) use pages::{Pages, router};
+pub(crate) use pages::{Door, Pages, Reload, router};
 use read::{Periods, Reading, Stopped, View};
 use send::Sender;
 use sources::Sources;
 use tally::Tally;
-use targets::{FileJob, FileTargets, Inbox};
+use targets::{FileJob, FileTargets, Found, Inbox};
 
 /// Pieces that wait for a receiver besides the one it works on.
 const QUEUE: usize = 2;
@@ -310,7 +310,8 @@ impl Agent {
         let here = hostname();
         let (pipelines, file_jobs): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|j| (j.pipeline, j.file)).unzip();
-        let file_targets = FileTargets::new(file_jobs, inbox.clone());
+        let found = Arc::new(Found::default());
+        let file_targets = FileTargets::new(file_jobs, found.clone(), inbox.clone());
         let discovery = Manager::new(Arc::new(file_targets));
         let wanted = config.scrape_configs.iter();
         discovery.apply(wanted.map(|c| (c.job_name.clone(), c.files(&here))));
@@ -333,7 +334,7 @@ impl Agent {
             stop: stop.clone(),
         };
         let numbers = (outside.numbers, sources.numbers(), receivers.numbers);
-        let pages = Arc::new(Pages::new(&config, numbers, view));
+        let pages = Arc::new(Pages::new(&config, numbers, (view, found)));
         Ok(Self {
             stop,
             reading: tokio::task::spawn_blocking(|| reading.run()),

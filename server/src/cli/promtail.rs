@@ -41,6 +41,10 @@ pub(super) fn command() -> Command {
         .arg(switch("print-config-stderr", "Print the configuration"))
         .arg(text("server.http-listen-address", "Address to listen on"))
         .arg(text("server.http-listen-port", "Port to listen on"))
+        .arg(switch(
+            "server.enable-runtime-reload",
+            "Read the configuration again on POST /reload",
+        ))
         .arg(text("log.level", "debug, info, warn or error"))
         .arg(
             Arg::new("rest")
@@ -72,6 +76,7 @@ fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
         c.server.http_listen_port =
             port.map_err(|_| format!("-server.http-listen-port {p:?} is not a port"))?;
     }
+    c.server.enable_runtime_reload |= on(m, "server.enable-runtime-reload");
     Ok(c)
 }
 
@@ -192,8 +197,10 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         return Exit::Ok.code();
     }
     let to = match on(m, "dry-run") {
-        true => Destination::Print(show),
-        false => Destination::Clients,
+        true => || Destination::Print(show),
+        false => || Destination::Clients,
     };
-    lifecycle::run_agent(plan, to, &shared::listener()).code()
+    let m = m.clone();
+    let load = Box::new(move || self::config(&m));
+    lifecycle::run_agent(plan, to, load, &shared::listener()).code()
 }
