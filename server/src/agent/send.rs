@@ -33,10 +33,40 @@ struct Line {
 
 /// Entries of one tenant that are sent together.
 struct Batch {
-    streams: BTreeMap<Arc<LabelSet>, Vec<Line>>,
+    /// In the order of their first lines.
+    streams: Vec<(Arc<LabelSet>, Vec<Line>)>,
+    /// Where each stands.
+    index: BTreeMap<Arc<LabelSet>, usize>,
+    /// The stream of the line before: most lines follow one of theirs.
+    last: usize,
     bytes: u64,
     entries: u64,
     since: Instant,
+}
+
+impl Batch {
+    /// Adds a line to its stream; false when that would be one more than `streams_max`, which is
+    /// no bound when it is 0.
+    fn put(&mut self, labels: Arc<LabelSet>, line: Line, streams_max: usize) -> bool {
+        let last = self.streams.get_mut(self.last);
+        if let Some((_, lines)) = last.filter(|(own, _)| Arc::ptr_eq(own, &labels)) {
+            lines.push(line);
+            return true;
+        }
+        if let Some(at) = self.index.get(&labels) {
+            self.last = *at;
+        } else if streams_max > 0 && self.streams.len() >= streams_max {
+            return false;
+        } else {
+            self.last = self.streams.len();
+            self.index.insert(labels.clone(), self.last);
+            self.streams.push((labels, Vec::new()));
+        }
+        if let Some((_, lines)) = self.streams.get_mut(self.last) {
+            lines.push(line);
+        }
+        true
+    }
 }
 
 /// The way to a receiver.
@@ -178,25 +208,27 @@ impl Sender {
             self.flush(&tenant).await;
         }
         let batch = self.batches.entry(tenant.clone()).or_insert_with(|| Batch {
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
+            index: BTreeMap::new(),
+            last: 0,
             bytes: 0,
             entries: 0,
             since: Instant::now(),
         });
         let streams_max = usize::try_from(self.limits.max_streams).unwrap_or(0);
-        let new = !batch.streams.contains_key(&e.labels);
-        if streams_max > 0 && new && batch.streams.len() >= streams_max {
-            let reason = Reason::StreamLimited;
-            return self.numbers.dropped(&tenant, reason, 1, bytes);
-        }
-        batch.bytes += bytes;
-        batch.entries += 1;
-        batch.streams.entry(e.labels).or_default().push(Line {
+        let line = Line {
             time_ns: e.time_ns,
             text: e.line,
             metadata: e.metadata,
             _ticket: e.ticket,
-        });
+        };
+        if batch.put(e.labels, line, streams_max) {
+            batch.bytes += bytes;
+            batch.entries += 1;
+        } else {
+            let reason = Reason::StreamLimited;
+            self.numbers.dropped(&tenant, reason, 1, bytes);
+        }
     }
 
     /// Sends a batch until it is taken or given up, and notes that (AGT4).
