@@ -429,6 +429,72 @@ fn the_configuration_is_read_again() {
     assert_eq!(came(4)[3], "four");
 }
 
+/// `-stdin` sends what it reads and ends; flags add to what the file says.
+#[test]
+fn standard_input_is_sent() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let file = dir.write("c.yml", "server: {disable: true}");
+    let mut child = process::binary()
+        .args(["promtail", "-stdin", &format!("-config.file={file}")])
+        .arg(format!(
+            "-client.url=http://{}/loki/api/v1/push",
+            hook.address
+        ))
+        .arg("-client.external-labels=cluster=x,job=other")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"one\r\n\ntwo").expect("written");
+    drop(input);
+    assert!(child.wait().expect("an end").success());
+    let all = lines(&hook);
+    let texts: Vec<&str> = all.iter().map(|l| l.0.as_str()).collect();
+    assert_eq!(texts, ["one", "two"]);
+    let labels = &all[0].1;
+    assert_eq!(
+        (labels["job"].as_str(), labels["cluster"].as_str()),
+        ("stdin", "x")
+    );
+}
+
+/// Character sets, compressed files and the rate of all lines, as the configuration names them.
+#[test]
+fn files_are_read_as_their_job_says() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(at("a.log"), b"gr\xfc\xdfe\n").expect("written");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"packed 1\npacked 2\n").expect("packed");
+    fs::write(at("b.gz"), gz.finish().expect("packed")).expect("written");
+    let job = |name: &str, path: &str, more: &str| {
+        format!(
+            "- {{job_name: {name}, {more}, static_configs: [{{labels: {{job: {name}, __path__: '{}'}}}}]}}\n",
+            at(path)
+        )
+    };
+    let text = config(&hook, dir.path(), &serde_json::json!({"job": "t"}), "");
+    let text = text
+        + &job("latin", "a.log", "encoding: ISO-8859-1")
+        + &job(
+            "packed",
+            "b.gz",
+            "decompression: {enabled: true, format: gz}",
+        )
+        + "limits_config: {readline_rate_enabled: true, readline_rate: 1000, readline_rate_drop: false}\n\
+           file_watch_config: {min_poll_frequency: 10ms, max_poll_frequency: 20ms}\n";
+    let agent = run(dir.path(), &text);
+    let all = until("lines", || {
+        let all = lines(&hook);
+        (all.len() >= 3).then_some(all)
+    });
+    let texts: BTreeSet<&str> = all.iter().map(|l| l.0.as_str()).collect();
+    assert_eq!(texts, BTreeSet::from(["grüße", "packed 1", "packed 2"]));
+    assert_eq!(agent.stop().0, Some(0));
+    let positions = fs::read_to_string(at("positions.yaml")).expect("positions");
+    assert!(positions.contains("b.gz: \"2\""), "{positions}");
+}
+
 /// Pages, numbers, and what is refused.
 #[test]
 fn the_command_line_says_what_is_wrong() {
@@ -467,6 +533,18 @@ fn the_command_line_says_what_is_wrong() {
             "Unknown stage type: nosuch",
         ),
         ("clients: [{tenant_id: x}]", "client url is required"),
+        (
+            "scrape_configs: [{job_name: a, encoding: klingon}]",
+            "encoding \"klingon\" is not known",
+        ),
+        (
+            "scrape_configs: [{job_name: a, decompression: {enabled: true}}]",
+            "format \"\" is none of gz, z, bz2",
+        ),
+        (
+            "limits_config: {readline_rate_enabled: true, readline_burst: 0}",
+            "have to be above 0",
+        ),
     ] {
         let (code, said) = run(yaml);
         assert_eq!(code, Some(1), "{yaml}: {said}");

@@ -50,16 +50,11 @@ impl Feed {
         }
     }
 
-    /// What rules leave of the labels of a line: those of the section, then what the source found.
-    /// None when the line is dropped or has no label left.
+    /// What rules leave of the labels of a line: what the source found, and those of the section,
+    /// which win. None when the line is dropped or has no label left.
     pub(super) fn labels(&self, section: &LabelMap, found: &LabelSet) -> Option<Arc<LabelSet>> {
-        let pairs = section
-            .iter()
-            .chain(found.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-        let mut all = LabelSet::new();
-        for (n, v) in pairs {
-            all.insert(n.to_owned(), v.to_owned());
-        }
+        let mut all = found.clone();
+        all.extend(section.iter().map(|(n, v)| (n.to_owned(), v.to_owned())));
         let mut b = Labels::from_pairs(&all).to_builder();
         if !self.rules.apply(&mut b) {
             return None;

@@ -148,27 +148,50 @@ impl Plan {
         &self.config
     }
 
-    /// Runs lines through the pipeline of the first job, as standard input is read.
-    pub(crate) fn stdin(
-        &mut self,
-        lines: impl Iterator<Item = String>,
-        out: &mut dyn FnMut(&Entry),
-    ) {
+    /// Runs lines through the pipeline of the first job, as standard input is read; empty ones are
+    /// passed over.
+    fn stdin(&mut self, lines: impl Iterator<Item = String>, out: &mut dyn FnMut(Entry)) {
         let job = self.config.scrape_configs.first();
         let labels: LabelSet = match job.and_then(|j| j.static_configs.first()) {
-            None => LabelSet::new(),
+            None => [
+                ("job".to_owned(), "stdin".to_owned()),
+                ("hostname".to_owned(), hostname()),
+            ]
+            .into(),
             Some(s) => visible(&Labels::from_pairs(s.labels.iter()).to_builder()),
         };
         let labels = Arc::new(labels);
-        let Some(p) = self.jobs.first_mut().map(|j| &mut j.pipeline) else {
-            return;
-        };
-        for line in lines {
+        let mut none = Pipeline::empty(&self.outside);
+        let p = self.jobs.first_mut().map_or(&mut none, |j| &mut j.pipeline);
+        for line in lines.filter(|l| !l.is_empty()) {
             let now = read::now_ns();
             let entry = Entry::new(now, line, labels.clone());
-            std::thread::sleep(p.process(entry, now, &mut |e| out(&e)));
+            let mut left = Vec::new();
+            let pause = p.process(entry, now, &mut |e| left.push(e));
+            std::thread::sleep(pause);
+            left.into_iter().for_each(&mut *out);
         }
-        p.finish(read::now_ns(), &mut |e| out(&e));
+        p.finish(read::now_ns(), out);
+    }
+
+    /// The same to `to`; returns when all of it was taken or given up.
+    ///
+    /// # Errors
+    /// When there is no receiver.
+    pub(crate) async fn stdin_to(
+        mut self,
+        to: Destination,
+        lines: impl Iterator<Item = String> + Send + 'static,
+    ) -> Result<(), String> {
+        let Receivers { ways, tasks, .. } = Receivers::start(&self.config, to, &Arc::default())?;
+        let reading = tokio::task::spawn_blocking(move || {
+            self.stdin(lines, &mut |e| read::hand_over(&ways, &mut vec![e]));
+        });
+        drop(reading.await);
+        for t in tasks {
+            drop(t.await);
+        }
+        Ok(())
     }
 }
 
@@ -241,7 +264,11 @@ impl Receivers {
                     return Err("at least one client config must be provided".into());
                 }
                 for c in &config.clients {
-                    let s = Sender::new(c, &config.limits_config, ledger.clone());
+                    let s = Sender::new(
+                        c,
+                        (&config.limits_config, config.lag_labels(c)),
+                        ledger.clone(),
+                    );
                     let s = s.map_err(|e| format!("client {}: {e}", c.url.redacted()))?;
                     all.numbers.push(s.numbers());
                     let rx = all.way();

@@ -84,7 +84,7 @@ fn tell(events: &mut Vec<Event>, failing: &mut Failing) {
 }
 
 /// Gives entries to every receiver. Waits while one is behind (AGT2).
-fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
+pub(super) fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
     let all = std::mem::take(entries);
     let Some((last, others)) = receivers.split_last().filter(|_| !all.is_empty()) else {
         return;

@@ -11,9 +11,11 @@ use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use query::text::quote::quote_into;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use sha2::Digest as _;
 use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
+use super::read::now_ns;
 use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::config::promtail::{ClientConfig, LimitsConfig};
@@ -107,6 +109,16 @@ fn selector(labels: &LabelSet, external: &LabelMap) -> String {
     out
 }
 
+/// What a receiver is called: its name, or something short that stays the same.
+fn name_of(config: &ClientConfig) -> String {
+    if !config.name.is_empty() {
+        return config.name.clone();
+    }
+    let of = format!("{} {}", config.url.as_str(), config.tenant_id);
+    let digest = sha2::Sha256::digest(of.as_bytes());
+    digest.iter().take(3).map(|b| format!("{b:02x}")).collect()
+}
+
 enum Outcome {
     Done,
     /// The receiver may take it later.
@@ -123,7 +135,7 @@ impl Sender {
     /// When the client cannot be built.
     pub(crate) fn new(
         config: &ClientConfig,
-        limits: &LimitsConfig,
+        (limits, lag_labels): (&LimitsConfig, Vec<String>),
         ledger: Arc<Ledger>,
     ) -> Result<Self, String> {
         let http = config.http_client();
@@ -151,7 +163,9 @@ impl Sender {
             client: client::build(&http, bounds).map_err(|e| e.to_string())?,
             credentials: Credentials::new(&http, bounds).map_err(|e| e.to_string())?,
             headers,
-            numbers: Arc::new(Tally::new(host.unwrap_or_default())),
+            numbers: Arc::new(
+                Tally::new(host.unwrap_or_default()).with_lags(&name_of(config), lag_labels),
+            ),
             config: config.clone(),
             limits: limits.clone(),
             ledger,
@@ -262,7 +276,10 @@ impl Sender {
         let mut backoff = Backoff::new(&self.config.backoff_config);
         let (error, reason) = loop {
             let (error, limited) = match self.send(tenant, body.clone()).await {
-                Outcome::Done => return self.numbers.sent(batch.entries, sent),
+                Outcome::Done => {
+                    self.lags(batch);
+                    return self.numbers.sent(batch.entries, sent);
+                }
                 Outcome::Never(error) => break (error, Reason::Refused),
                 Outcome::Limited(error) if self.config.drop_rate_limited_batches => {
                     break (error, Reason::RateLimited);
@@ -279,6 +296,17 @@ impl Sender {
         };
         tracing::error!(host = %self.numbers.host(), %error, "final error sending batch, it is dropped");
         self.numbers.dropped(tenant, reason, batch.entries, sent);
+    }
+
+    /// Notes how far behind each stream of a batch that was taken is.
+    fn lags(&self, batch: &Batch) {
+        let now = now_ns();
+        for (labels, lines) in &batch.streams {
+            if let Some(last) = lines.last() {
+                let lag = now.saturating_sub(last.time_ns) as f64 / 1e9;
+                self.numbers.lags(labels, lag);
+            }
+        }
     }
 
     async fn send(&self, tenant: &str, body: bytes::Bytes) -> Outcome {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use exporters::emit::{Kind, Sink, Suffix};
+use exporters::logs::entry::LabelSet;
 use parking_lot::Mutex;
 
 /// Upper bounds of the histogram of requests, seconds: those that Go's client has by default.
@@ -16,6 +17,9 @@ const BOUNDS: [f64; 11] = [
 ];
 /// Tenants that are counted by their names. Names come from lines, and lines from anybody.
 const TENANTS_MAX: usize = 1000;
+
+/// Streams whose lag is shown.
+const LAGS_MAX: usize = 10_000;
 
 /// Why entries were not sent as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +91,11 @@ pub(crate) struct Tally {
     tenants: Mutex<BTreeMap<String, OfTenant>>,
     /// By status, which is -1 when there was no answer.
     requests: Mutex<BTreeMap<i32, Durations>>,
+    /// The receiver's name, and labels that tell streams apart.
+    client: String,
+    lag_labels: Vec<String>,
+    /// How old the last line of each stream was when it was taken, seconds.
+    lags: Mutex<BTreeMap<LabelSet, f64>>,
 }
 
 impl Tally {
@@ -100,7 +109,30 @@ impl Tally {
         tally
     }
 
-    /// The receiver's name.
+    /// Notes the lag of streams by `labels`, as the receiver that is called `client`.
+    pub(super) fn with_lags(self, client: &str, labels: Vec<String>) -> Self {
+        let client = client.to_owned();
+        Self {
+            client,
+            lag_labels: labels,
+            ..self
+        }
+    }
+
+    /// The newest line of a stream was `lag` seconds old when it was taken.
+    pub(super) fn lags(&self, stream: &LabelSet, lag: f64) {
+        let own = self
+            .lag_labels
+            .iter()
+            .filter_map(|n| stream.get_key_value(n));
+        let own: LabelSet = own.map(|(n, v)| (n.clone(), v.clone())).collect();
+        let mut all = self.lags.lock();
+        if !own.is_empty() && (all.len() < LAGS_MAX || all.contains_key(&own)) {
+            all.insert(own, lag);
+        }
+    }
+
+    /// The receiver's address.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
@@ -190,6 +222,18 @@ impl Tally {
                 out.add(retries, &labels, n.retries as f64);
             }
         }
+        let lags = out.family(
+            "promtail_stream_lag_seconds",
+            "Difference between current time and last batch timestamp for successful sends.",
+            Kind::Gauge,
+        );
+        for t in all {
+            for (own, lag) in t.lags.lock().iter() {
+                let fixed = [("client", t.client.as_str()), ("host", t.host.as_str())];
+                let own = own.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+                out.put(lags, Suffix::None, fixed.into_iter().chain(own), *lag);
+            }
+        }
         let requests = out.family(
             "promtail_request_duration_seconds",
             "Duration of send requests.",
@@ -259,7 +303,12 @@ mod tests {
 
     #[test]
     fn reasons_tenants_and_durations_have_their_labels() {
-        let t = Tally::new("h:1".into());
+        let t = Tally::new("h:1".into()).with_lags("c", vec!["filename".into(), "x".into()]);
+        let stream = [("filename", "/a"), ("job", "j")];
+        t.lags(
+            &stream.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            2.5,
+        );
         t.dropped("a", Reason::RateLimited, 3, 70);
         t.mutated("", Reason::LineTooLong, 9);
         t.requested(Some(204), Duration::from_millis(20));
@@ -275,6 +324,7 @@ mod tests {
             r#"promtail_request_duration_seconds_bucket{host="h:1",le="0.025",status_code="204"} 1"#,
             r#"promtail_request_duration_seconds_bucket{host="h:1",le="0.01",status_code="204"} 0"#,
             r#"promtail_request_duration_seconds_count{host="h:1",status_code="-1"} 1"#,
+            r#"promtail_stream_lag_seconds{client="c",host="h:1",filename="/a"} 2.5"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

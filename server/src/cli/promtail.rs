@@ -1,6 +1,5 @@
 //! `sextant promtail`: the command line of Promtail.
 
-use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -8,7 +7,7 @@ use exporters::logs::entry::Entry;
 
 use super::{complain, exporters as shared, personality, print};
 use crate::agent::{Destination, Plan};
-use crate::config::promtail::{self, PromtailConfig};
+use crate::config::promtail::{self, ClientConfig, PromtailConfig};
 use crate::lifecycle::{self, Exit};
 
 /// The verb.
@@ -45,6 +44,12 @@ pub(super) fn command() -> Command {
             "server.enable-runtime-reload",
             "Read the configuration again on POST /reload",
         ))
+        .arg(text("positions.file", "Where positions are kept"))
+        .arg(text("client.url", "One more place to send to"))
+        .arg(text(
+            "client.external-labels",
+            "Labels of everything that is sent: name=value,name=value",
+        ))
         .arg(text("log.level", "debug, info, warn or error"))
         .arg(
             Arg::new("rest")
@@ -75,6 +80,26 @@ fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
         let port = p.parse();
         c.server.http_listen_port =
             port.map_err(|_| format!("-server.http-listen-port {p:?} is not a port"))?;
+    }
+    if let Some(f) = given(m, "positions.file") {
+        c.positions.filename.clone_from(f);
+    }
+    if let Some(url) = given(m, "client.url") {
+        c.clients.push(ClientConfig {
+            url: url.parse().map_err(|e| format!("-client.url: {e}"))?,
+            ..ClientConfig::default()
+        });
+    }
+    let labels = given(m, "client.external-labels").map_or("", |l| l);
+    for pair in labels.split(',').filter(|p| !p.is_empty()) {
+        let wrong = || format!("-client.external-labels: {pair:?} is not name=value");
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        for client in &mut c.clients {
+            // What stands in the file wins.
+            let labels = &mut client.external_labels.0;
+            let label = labels.entry(name.trim().to_owned());
+            label.or_insert_with(|| value.trim().to_owned());
+        }
     }
     c.server.enable_runtime_reload |= on(m, "server.enable-runtime-reload");
     Ok(c)
@@ -176,7 +201,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
     for rest in m.get_many::<String>("rest").into_iter().flatten() {
         tracing::warn!(flag = %rest, "flag is accepted without effect");
     }
-    let mut plan = match Plan::new(config) {
+    let plan = match Plan::new(config) {
         Ok(p) => p,
         Err(e) => {
             complain(&format!("Unable to parse config: {e}\n"));
@@ -187,19 +212,13 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         print("Valid config file! No syntax issues found\n");
         return Exit::Ok.code();
     }
-    if on(m, "stdin") {
-        if !on(m, "dry-run") {
-            complain("-stdin without -dry-run is not available here\n");
-            return Exit::Runtime.code();
-        }
-        let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        plan.stdin(lines, &mut show);
-        return Exit::Ok.code();
-    }
     let to = match on(m, "dry-run") {
         true => || Destination::Print(show),
         false => || Destination::Clients,
     };
+    if on(m, "stdin") {
+        return lifecycle::run_stdin(plan, to()).code();
+    }
     let m = m.clone();
     let load = Box::new(move || self::config(&m));
     lifecycle::run_agent(plan, to, load, &shared::listener()).code()

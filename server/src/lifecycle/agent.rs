@@ -1,5 +1,6 @@
 //! The log agent: as the whole of a process, or reading for this process' own store.
 
+use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,23 @@ pub(crate) fn run_agent(
     builder.worker_threads(2);
     tasks::block_on(&mut builder, Exit::Runtime, async {
         match serve(plan, to, load, options).await {
+            Ok(()) => Exit::Ok,
+            Err(e) => {
+                tracing::error!("{e}");
+                Exit::Runtime
+            }
+        }
+    })
+}
+
+/// Sends what stands on standard input through the first job's pipeline, and ends.
+pub(crate) fn run_stdin(plan: Plan, to: Destination) -> Exit {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2);
+    let lines = BufReader::new(std::io::stdin()).lines();
+    let lines = lines.map_while(Result::ok);
+    tasks::block_on(&mut builder, Exit::Runtime, async {
+        match plan.stdin_to(to, lines).await {
             Ok(()) => Exit::Ok,
             Err(e) => {
                 tracing::error!("{e}");

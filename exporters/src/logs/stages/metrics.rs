@@ -137,6 +137,8 @@ impl Metric {
         let amount = match (self.match_all, self.bytes) {
             (true, true) => Some(entry.line.len() as f64),
             (true, false) if self.action == Action::Inc => Some(1.0),
+            // There is no value that could be added.
+            (true, false) => None,
             _ => {
                 let Some(found) = found else { return };
                 let text = found.text();

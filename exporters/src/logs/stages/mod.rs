@@ -202,6 +202,16 @@ impl Pipeline {
         Self::build(stages, outside, 0)
     }
 
+    /// A pipeline that changes nothing.
+    #[must_use]
+    pub fn empty(outside: &Outside) -> Self {
+        Self {
+            stages: Vec::new(),
+            numbers: outside.numbers.clone(),
+            rate: outside.rate.clone(),
+        }
+    }
+
     fn build(stages: &Node, outside: &Outside, depth: usize) -> Result<Self, StageError> {
         let wrong = |text: String| StageError(text);
         if depth > DEPTH_MAX {

@@ -67,6 +67,14 @@ config! {
         http_server_write_timeout: PromDuration;
         /// How long a connection may be idle.
         http_server_idle_timeout: PromDuration;
+        /// Accepted: numbers of this process are always there.
+        register_instrumentation: Option<bool>;
+        /// Of the second protocol, which nobody speaks here.
+        grpc_server_max_recv_msg_size: Node;
+        /// The same.
+        grpc_server_max_send_msg_size: Node;
+        /// The same.
+        grpc_server_max_concurrent_streams: Node;
     }
 }
 impl Check for ServerConfig {}
@@ -132,7 +140,7 @@ config! {
         backoff_config: BackoffConfig => keep;
         /// A batch that is refused for its rate is dropped at once.
         drop_rate_limited_batches: bool => keep;
-        /// Of older files: labels that tell how far behind a stream is.
+        /// Of older files: labels that tell how far behind a stream is. `options` says it now.
         stream_lag_labels: String;
     }
 }
@@ -444,8 +452,8 @@ config! {
         file_watch_config: WatchConfig;
         /// What concerns all targets.
         global: GlobalConfig;
-        /// Accepted.
-        options: Node;
+        /// What belongs nowhere else.
+        options: OptionsConfig;
         /// Accepted.
         tracing: Node;
         /// Accepted: positions wait for delivery instead.
@@ -453,10 +461,37 @@ config! {
     }
 }
 
+config! {
+    /// What belongs nowhere else.
+    pub(crate) struct OptionsConfig("config.Options") {
+        /// Labels that tell streams apart in the metric of their lag, with commas between.
+        stream_lag_labels: String;
+    }
+}
+impl Check for OptionsConfig {}
+impl Omit for OptionsConfig {
+    fn omit(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Shortest wait between two looks at files that rest, when the file says nothing.
 const POLL_MIN: Duration = Duration::from_millis(20);
 
+/// The label that tells streams apart when nothing else is said.
+const LAG_LABEL: &str = "filename";
+
 impl PromtailConfig {
+    /// Labels that tell streams of `client` apart in the metric of their lag.
+    pub(crate) fn lag_labels(&self, client: &ClientConfig) -> Vec<String> {
+        let given = [&client.stream_lag_labels, &self.options.stream_lag_labels];
+        let given = given.into_iter().find(|l| !l.trim().is_empty());
+        let all = given.map_or(LAG_LABEL, String::as_str).split(',');
+        all.map(|l| l.trim().to_owned())
+            .filter(|l| !l.is_empty())
+            .collect()
+    }
+
     /// Shortest and longest wait between two looks at files that rest.
     pub(crate) fn poll(&self) -> (Duration, Duration) {
         let usual = WatchConfig::default();
