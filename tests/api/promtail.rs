@@ -21,6 +21,19 @@ pub(crate) fn lines(hook: &Hook) -> Vec<Line> {
     lines_of(&hook.all())
 }
 
+/// All lines, once at least `n` have come.
+pub(crate) fn came(hook: &Hook, n: usize) -> Vec<Line> {
+    until("lines", || {
+        let all = lines(hook);
+        (all.len() >= n).then_some(all)
+    })
+}
+
+/// Their texts.
+pub(crate) fn texts(all: &[Line]) -> Vec<&str> {
+    all.iter().map(|l| l.0.as_str()).collect()
+}
+
 fn lines_of(requests: &[Came]) -> Vec<Line> {
     let mut out = Vec::new();
     for came in requests {
@@ -112,10 +125,7 @@ fn scenario(id: &str, steps: &[Value]) {
             fs::write(at(f), "").expect("cut");
         } else if let Some(want) = step["expect_lines"].as_array() {
             let want: Vec<&str> = want.iter().filter_map(Value::as_str).collect();
-            let all = until(id, || {
-                let all = lines(&hook);
-                (all.len() >= seen + want.len()).then_some(all)
-            });
+            let all = came(&hook, seen + want.len());
             let got: Vec<&str> = all.iter().skip(seen).map(|l| l.0.as_str()).collect();
             assert_eq!(got, want, "{id}");
             if let Some(labels) = step["labels"].as_object() {
@@ -340,14 +350,14 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
         if kill == kills {
             let all = usize::try_from(next).expect("a count") * FILES.len();
             let deadline = Instant::now() + PATIENCE;
-            let came = || -> BTreeSet<_> { requests(&hook.all()).into_iter().flatten().collect() };
-            while came().len() < all {
-                let came = came();
-                let lost = |f: &char| (0..next).find(|n| !came.contains(&(*f, *n)));
+            let have = || -> BTreeSet<_> { requests(&hook.all()).into_iter().flatten().collect() };
+            while have().len() < all {
+                let have = have();
+                let lost = |f: &char| (0..next).find(|n| !have.contains(&(*f, *n)));
                 assert!(
                     Instant::now() < deadline,
                     "{} of {all} lines lost after {rotation} rotations, first {:?}",
-                    all - came.len(),
+                    all - have.len(),
                     FILES.iter().map(lost).collect::<Vec<_>>()
                 );
                 std::thread::sleep(Duration::from_millis(50));
@@ -384,13 +394,7 @@ fn the_configuration_is_read_again() {
         )
     };
     let agent = run(dir.path(), &text("a.log"));
-    let came = |n| {
-        until("lines", || {
-            let all: Vec<String> = lines(&hook).into_iter().map(|l| l.0).collect();
-            (all.len() >= n).then_some(all)
-        })
-    };
-    assert_eq!(came(1), ["one"]);
+    assert_eq!(texts(&came(&hook, 1)), ["one"]);
     let file = log("promtail.yml");
     let reload = || {
         let r = agent.request("POST", "/reload").send();
@@ -406,10 +410,10 @@ fn the_configuration_is_read_again() {
         "{said}"
     );
     append(&log("a.log"), "three\n");
-    assert_eq!(came(2), ["one", "three"]);
+    assert_eq!(texts(&came(&hook, 2)), ["one", "three"]);
     fs::write(&file, text("*.log")).expect("a configuration");
     assert_eq!(reload(), (200, String::new()));
-    assert_eq!(came(3), ["one", "three", "two"]);
+    assert_eq!(texts(&came(&hook, 3)), ["one", "three", "two"]);
     let page = |path: &str| String::from_utf8(agent.get(path).body).expect("text");
     let numbers = page("/metrics");
     for line in [
@@ -426,7 +430,7 @@ fn the_configuration_is_read_again() {
     append(&log("c.txt"), "four\n");
     fs::write(&file, text("*.txt")).expect("a configuration");
     agent.signal("HUP");
-    assert_eq!(came(4)[3], "four");
+    assert_eq!(came(&hook, 4)[3].0, "four");
 }
 
 /// `-stdin` sends what it reads and ends; flags add to what the file says.
@@ -449,8 +453,7 @@ fn standard_input_is_sent() {
     drop(input);
     assert!(child.wait().expect("an end").success());
     let all = lines(&hook);
-    let texts: Vec<&str> = all.iter().map(|l| l.0.as_str()).collect();
-    assert_eq!(texts, ["one", "two"]);
+    assert_eq!(texts(&all), ["one", "two"]);
     let labels = &all[0].1;
     assert_eq!(
         (labels["job"].as_str(), labels["cluster"].as_str()),
@@ -484,12 +487,9 @@ fn files_are_read_as_their_job_says() {
         + "limits_config: {readline_rate_enabled: true, readline_rate: 1000, readline_rate_drop: false}\n\
            file_watch_config: {min_poll_frequency: 10ms, max_poll_frequency: 20ms}\n";
     let agent = run(dir.path(), &text);
-    let all = until("lines", || {
-        let all = lines(&hook);
-        (all.len() >= 3).then_some(all)
-    });
-    let texts: BTreeSet<&str> = all.iter().map(|l| l.0.as_str()).collect();
-    assert_eq!(texts, BTreeSet::from(["grüße", "packed 1", "packed 2"]));
+    let all = came(&hook, 3);
+    let all: BTreeSet<&str> = texts(&all).into_iter().collect();
+    assert_eq!(all, BTreeSet::from(["grüße", "packed 1", "packed 2"]));
     assert_eq!(agent.stop().0, Some(0));
     let positions = fs::read_to_string(at("positions.yaml")).expect("positions");
     assert!(positions.contains("b.gz: \"2\""), "{positions}");

@@ -133,6 +133,14 @@ impl Language for Languages {
         go_duration::parse(text)
     }
 
+    fn json_text(&self, text: &str) -> String {
+        template::json::text(&Value::from(text))
+    }
+
+    fn json_number(&self, value: f64) -> String {
+        template::json::text(&Value::Float(value))
+    }
+
     fn decolorize(&self, line: &str) -> String {
         decolorized(line).into_owned()
     }

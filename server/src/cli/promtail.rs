@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use exporters::logs::entry::Entry;
 
+use super::args::{given, on, rest, switch, tell_rest, text};
 use super::{complain, exporters as shared, personality, print};
 use crate::agent::{Destination, Plan};
 use crate::config::promtail::{self, ClientConfig, PromtailConfig};
@@ -12,14 +13,6 @@ use crate::lifecycle::{self, Exit};
 
 /// The verb.
 pub(super) fn command() -> Command {
-    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
-    let switch = |name: &'static str, help: &'static str| {
-        text(name, help)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_value("false")
-            .default_missing_value("true")
-    };
     Command::new("promtail")
         .about("Reads logs and sends them on with the command line of Promtail")
         .version(crate::api::BuildInfo::VERSION)
@@ -51,22 +44,7 @@ pub(super) fn command() -> Command {
             "Labels of everything that is sent: name=value,name=value",
         ))
         .arg(text("log.level", "debug, info, warn or error"))
-        .arg(
-            Arg::new("rest")
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .action(ArgAction::Append)
-                .hide(true),
-        )
-}
-
-fn on(m: &ArgMatches, name: &str) -> bool {
-    m.get_one::<String>(name).is_some_and(|v| v == "true")
-}
-
-fn given<'m>(m: &'m ArgMatches, name: &str) -> Option<&'m String> {
-    m.get_one::<String>(name).filter(|v| !v.is_empty())
+        .arg(rest())
 }
 
 fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
@@ -198,9 +176,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         complain(&format!("{e}\n"));
         return Exit::Runtime.code();
     }
-    for rest in m.get_many::<String>("rest").into_iter().flatten() {
-        tracing::warn!(flag = %rest, "flag is accepted without effect");
-    }
+    tell_rest(m);
     let plan = match Plan::new(config) {
         Ok(p) => p,
         Err(e) => {

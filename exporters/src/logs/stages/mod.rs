@@ -164,7 +164,7 @@ fn stage(name: &str, settings: &Node, b: &Build<'_>) -> Result<Box<dyn Stage>, S
     Ok(match name {
         "docker" => docker::build(b)?,
         "cri" => cri::build(s()?, b)?,
-        "json" => Box::new(json::Json::new(s()?)?),
+        "json" => Box::new(json::Json::new(s()?, b)?),
         "logfmt" => Box::new(logfmt::Logfmt::new(s()?)?),
         "regex" => Box::new(regex::Regex::new(s()?, b)?),
         "replace" => Box::new(replace::Replace::new(s()?, b)?),
@@ -183,7 +183,7 @@ fn stage(name: &str, settings: &Node, b: &Build<'_>) -> Result<Box<dyn Stage>, S
         "sampling" => Box::new(sampling::Sampling::new(s()?)?),
         "limit" => Box::new(limit::Limit::new(s()?)?),
         "multiline" => Box::new(multiline::Multiline::new(s()?, b)?),
-        "pack" => Box::new(pack::Pack::new(s()?)?),
+        "pack" => Box::new(pack::Pack::new(s()?, b)?),
         "tenant" => Box::new(tenant::Tenant::new(s()?)?),
         "decolorize" => Box::new(decolorize::Decolorize::new(b)),
         "eventlogmessage" => Box::new(eventlogmessage::EventLogMessage::new(s()?)?),
