@@ -1,5 +1,6 @@
 //! One path and the files that stand and stood there.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -53,8 +54,19 @@ fn began(meta: &fs::Metadata) -> Option<SystemTime> {
     meta.created().or_else(|_| meta.modified()).ok()
 }
 
+/// The file that a path stands for: behind a link, where the link leads. Rotated files lie beside
+/// that.
+fn behind_link(path: &Path) -> Cow<'_, Path> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+    match fs::canonicalize(path) {
+        Ok(real) if is_link => Cow::Owned(real),
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// Files beside `path` that carry its name with a suffix, with the time they began; oldest first.
 fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
+    let path = behind_link(path);
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
         return Vec::new();
     };
@@ -219,10 +231,11 @@ impl Followed {
         let Some(since) = self.unseen.take() else {
             return;
         };
+        let real = behind_link(path);
         for (at, p, meta) in siblings(path) {
             let id = birth(&meta);
             let open = |r: &Reader| r.is_file(&meta);
-            let new = at >= since && id != now_there && is_rotation_of(path, &p);
+            let new = at >= since && id != now_there && is_rotation_of(&real, &p);
             if !new || self.rotated.iter().any(open) || self.finished.contains(&id) {
                 continue;
             }

@@ -354,3 +354,24 @@ fn compressed_files_are_read_once_by_the_number_of_the_line() {
     f.read(1, &|_| true, &mut |_, _| (), &mut events);
     assert_eq!(events.len(), 1);
 }
+
+/// A link, as container runtimes make them: what it led to was rotated while nobody looked.
+#[test]
+fn what_a_link_led_to_is_found_after_its_rotation() {
+    let d = Folder::new("link");
+    fs::create_dir(d.0.join("pod")).unwrap();
+    std::os::unix::fs::symlink(d.0.join("pod/0.log"), d.0.join("a.log")).unwrap();
+    d.append("pod/0.log", "1\n");
+    let mut f = d.files(Known::default());
+    let first = read(&mut f);
+    let link = d.0.join("a.log").to_string_lossy().into_owned();
+    assert_eq!(first[0].labels["filename"], link);
+    drop(first);
+    let known = f.positions();
+    drop(f);
+    d.append("pod/0.log", "2\n");
+    d.rename("pod/0.log", "pod/0.log.20240102-030405");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    d.append("pod/0.log", "3\n");
+    assert_eq!(lines(&mut d.files(known)), ["2", "3"]);
+}
