@@ -19,6 +19,7 @@
 
 mod backoff;
 mod feed;
+mod functions;
 mod job;
 mod language;
 mod local;
