@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,19 @@ pub(crate) type Line = (String, BTreeMap<String, String>);
 /// Every line that has come, in order.
 pub(crate) fn lines(hook: &Hook) -> Vec<Line> {
     lines_of(&hook.all())
+}
+
+/// All lines, once at least `n` have come.
+pub(crate) fn came(hook: &Hook, n: usize) -> Vec<Line> {
+    until("lines", || {
+        let all = lines(hook);
+        (all.len() >= n).then_some(all)
+    })
+}
+
+/// Their texts.
+pub(crate) fn texts(all: &[Line]) -> Vec<&str> {
+    all.iter().map(|l| l.0.as_str()).collect()
 }
 
 fn lines_of(requests: &[Came]) -> Vec<Line> {
@@ -54,8 +68,12 @@ fn config(hook: &Hook, dir: &Path, labels: &Value, more: &str) -> String {
 }
 
 fn start(hook: &Hook, dir: &Path, labels: &Value, more: &str) -> Server {
+    run(dir, &config(hook, dir, labels, more))
+}
+
+fn run(dir: &Path, text: &str) -> Server {
     let file = dir.join("promtail.yml");
-    fs::write(&file, config(hook, dir, labels, more)).expect("a configuration");
+    fs::write(&file, text).expect("a configuration");
     let mut command = process::binary();
     command
         .arg("promtail")
@@ -107,10 +125,7 @@ fn scenario(id: &str, steps: &[Value]) {
             fs::write(at(f), "").expect("cut");
         } else if let Some(want) = step["expect_lines"].as_array() {
             let want: Vec<&str> = want.iter().filter_map(Value::as_str).collect();
-            let all = until(id, || {
-                let all = lines(&hook);
-                (all.len() >= seen + want.len()).then_some(all)
-            });
+            let all = came(&hook, seen + want.len());
             let got: Vec<&str> = all.iter().skip(seen).map(|l| l.0.as_str()).collect();
             assert_eq!(got, want, "{id}");
             if let Some(labels) = step["labels"].as_object() {
@@ -157,78 +172,327 @@ fn recorded_scenarios_of_files() {
     });
 }
 
-/// Kills at any moment, during rotation: no line is lost. `SEXTANT_AGENT_KILLS` says how often.
+/// A line of the kill test: letter of its file, number in it.
+type Numbered = (char, u64);
+
+fn numbered(text: &str) -> Option<Numbered> {
+    let (file, n) = text.split_once(' ')?;
+    Some((file.chars().next()?, n.parse().ok()?))
+}
+
+/// The lines of each request, in order.
+fn requests(came: &[Came]) -> Vec<Vec<Numbered>> {
+    let of = |c: &Came| {
+        let all = lines_of(std::slice::from_ref(c)).into_iter();
+        all.filter_map(|(l, _)| numbered(&l)).collect()
+    };
+    came.iter().map(of).collect()
+}
+
+/// Numbers as `1-5 7-9`.
+fn rows(all: &[u64]) -> String {
+    let mut out = Vec::<(u64, u64)>::new();
+    for n in all {
+        match out.last_mut() {
+            Some((_, last)) if *last + 1 == *n => *last = *n,
+            _ => out.push((*n, *n)),
+        }
+    }
+    let each = out.iter().map(|(a, b)| format!("{a}-{b}"));
+    each.collect::<Vec<_>>().join(" ")
+}
+
+/// Where the ledger says that reading goes on: the first line of each file that is not done. Files
+/// that the ledger does not know are younger than those.
+fn saved(dir: &Path) -> BTreeMap<char, u64> {
+    let ledger = fs::read_to_string(dir.join("positions.yaml.identities")).expect("a ledger");
+    let mut offsets = BTreeMap::new();
+    let mut note = |r: &Value| {
+        let number = |v: &Value| v.as_u64().expect("a number");
+        let inode = number(&r["identity"]["inode"]);
+        offsets.insert(inode, number(&r["offset"]));
+    };
+    for line in ledger.lines() {
+        let v: Value = serde_json::from_str(line).expect("a whole line");
+        v["files"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .for_each(&mut note);
+        v.get("file").into_iter().for_each(&mut note);
+    }
+    let mut out = BTreeMap::new();
+    for e in fs::read_dir(dir).expect("a folder").flatten() {
+        let Some(offset) = offsets.get(&e.metadata().expect("a file").ino()) else {
+            continue;
+        };
+        let text = fs::read_to_string(e.path()).expect("a log");
+        let rest = &text[usize::try_from(*offset).expect("an offset")..];
+        if let Some((file, n)) = rest.lines().next().and_then(numbered) {
+            let first = out.entry(file).or_insert(n);
+            *first = n.min(*first);
+        }
+    }
+    out
+}
+
+/// What was delivered over several lives, and what of it may come again.
+#[derive(Default)]
+struct Lives {
+    came: BTreeSet<Numbered>,
+    /// Lines of requests after which the same life has sent another one: they were noted before.
+    /// The rest is what is called the last unsynced batch.
+    synced: BTreeSet<Numbered>,
+    again: usize,
+    longest: usize,
+}
+
+impl Lives {
+    /// Takes in the requests of one life, before which the ledger said `saved`.
+    fn add(&mut self, life: usize, requests: &[Vec<Numbered>], saved: &BTreeMap<char, u64>) {
+        for file in FILES {
+            let all = requests.iter().flatten().filter(|l| l.0 == file);
+            let all: Vec<u64> = all.map(|l| l.1).collect();
+            let row = all.windows(2).all(|w| w[1] == w[0] + 1);
+            assert!(row, "life {life}: {file} out of order: {}", rows(&all));
+            let again = all.iter().take_while(|n| self.came.contains(&(file, **n)));
+            let again: Vec<u64> = again.copied().collect();
+            let what = || format!("life {life}: {file}: {} after {saved:?}", rows(&all));
+            // One run: all after it is new.
+            let late = all.iter().skip(again.len()).copied();
+            let late: Vec<u64> = late.filter(|n| self.came.contains(&(file, *n))).collect();
+            assert!(
+                late.is_empty(),
+                "{}: {} came again later",
+                what(),
+                rows(&late)
+            );
+            let early = again.iter().copied();
+            let early: Vec<u64> = early
+                .filter(|n| self.synced.contains(&(file, *n)))
+                .collect();
+            assert!(
+                early.is_empty(),
+                "{}: {} came again though more was sent after them",
+                what(),
+                rows(&early)
+            );
+            if let (Some(first), Some(place)) = (all.first(), saved.get(&file)) {
+                assert_eq!(first, place, "{}: where reading goes on", what());
+            }
+            self.again += again.len();
+            self.longest = self.longest.max(again.len());
+        }
+        self.came.extend(requests.iter().flatten());
+        let noted = requests.split_last().map_or(&[][..], |(_, before)| before);
+        self.synced.extend(noted.iter().flatten());
+    }
+}
+
+/// Files of the kill test: each in a stream of its own.
+const FILES: [char; 2] = ['a', 'b'];
+
+/// Kills at any moment, during rotation: no line is lost, and what comes again is of the last
+/// batch. `SEXTANT_AGENT_KILLS` says how often.
 #[test]
-fn kills_during_rotation_lose_nothing() {
-    let kills: u64 = std::env::var("SEXTANT_AGENT_KILLS")
+fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
+    let kills: usize = std::env::var("SEXTANT_AGENT_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(5);
-    let (dir, hook) = (TempDir::new(), Hook::new());
-    let log = dir.path().join("a.log");
-    let labels = serde_json::json!({"job": "t", "__path__": log.display().to_string()});
-    let (mut next, mut rotation) = (0u64, 0u64);
-    append(&log, "the beginning\n");
+    // Answers take long enough for kills between the taking of a batch and its noting.
+    let (dir, hook) = (TempDir::new(), Hook::slow(Duration::from_millis(10)));
+    let log = |f: char| dir.path().join(format!("{f}.log"));
+    let labels = serde_json::json!({"job": "t", "__path__": dir.path().join("*.log")});
+    for f in FILES {
+        append(&log(f), "the beginning\n");
+    }
+    // Positions are saved seldom and often; batches are small, so that lives have many.
+    let start = |life: usize| {
+        let text = config(&hook, dir.path(), &labels, "");
+        let sync = ["sync_period: 10s", "sync_period: 50ms"][life % 2];
+        let text = text.replace("sync_period: 100ms", sync);
+        let text = text.replace("batchwait: 100ms", "batchwait: 50ms, batchsize: 2000");
+        run(dir.path(), &text)
+    };
     // What was rotated before the agent had ever seen it would be none of its business.
-    let agent = start(&hook, dir.path(), &labels, "");
-    wait("the first line", || hook.count() > 0);
+    let agent = start(0);
+    wait("the first lines", || lines(&hook).len() == FILES.len());
     agent.kill();
-    let mut starts = Vec::new();
-    for kill in 0..kills {
-        starts.push(hook.count());
-        let agent = start(&hook, dir.path(), &labels, "");
-        let moment = 40 + (kill * 37) % 200;
+    hook.settle();
+    let (mut next, mut rotation, mut seen) = (0u64, 0u64, hook.count());
+    let mut lives = Lives::default();
+    for kill in 0..=kills {
+        let places = saved(dir.path());
+        let agent = start(kill);
+        // The last life is not killed before it has all.
+        let moment = 40 + (kill as u64 * 37) % 400;
+        // Every other life is at work before the writers are.
+        if kill % 2 == 1 {
+            append(&log('a'), "wake\n");
+            wait("the first request of a life", || hook.count() > seen);
+        }
         for _ in 0..20 {
-            let some: String = (next..next + 50).map(|n| format!("line {n}\n")).collect();
+            for f in FILES {
+                let some: String = (next..next + 50).map(|n| format!("{f} {n}\n")).collect();
+                append(&log(f), &some);
+            }
             next += 50;
-            append(&log, &some);
             if next % 150 == 0 {
                 rotation += 1;
-                let name = format!("a.log.{rotation}");
-                fs::rename(&log, dir.path().join(name)).expect("renamed");
+                for f in FILES {
+                    let name = format!("{f}.log.{rotation}");
+                    fs::rename(log(f), dir.path().join(name)).expect("renamed");
+                }
             }
             std::thread::sleep(Duration::from_millis(moment / 20));
         }
+        if kill == kills {
+            let all = usize::try_from(next).expect("a count") * FILES.len();
+            let deadline = Instant::now() + PATIENCE;
+            let have = || -> BTreeSet<_> { requests(&hook.all()).into_iter().flatten().collect() };
+            while have().len() < all {
+                let have = have();
+                let lost = |f: &char| (0..next).find(|n| !have.contains(&(*f, *n)));
+                assert!(
+                    Instant::now() < deadline,
+                    "{} of {all} lines lost after {rotation} rotations, first {:?}",
+                    all - have.len(),
+                    FILES.iter().map(lost).collect::<Vec<_>>()
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
         agent.kill();
+        hook.settle();
+        let all = hook.all();
+        lives.add(kill, &requests(&all[seen..]), &places);
+        seen = all.len();
     }
-    starts.push(hook.count());
-    let agent = start(&hook, dir.path(), &labels, "");
-    append(&log, "the end\n");
-    let missing = || {
-        let came: BTreeSet<u64> = numbers(&hook.all()).into_iter().collect();
-        (0..next).filter(|n| !came.contains(n)).collect::<Vec<_>>()
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while !missing().is_empty() {
-        let m = missing();
-        assert!(
-            Instant::now() < deadline,
-            "{} of {next} lines lost, {:?} to {:?}, after {rotation} rotations",
-            m.len(),
-            m.first(),
-            m.last()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    drop(agent);
-    let all = hook.all();
-    let mut twice = 0;
-    for at in starts {
-        let (before, since) = all.split_at(at);
-        let before: BTreeSet<u64> = numbers(before).into_iter().collect();
-        let first = numbers(since).into_iter().min();
-        // What comes again is the end of what came before: the batch whose place was not saved.
-        let again = before.range(first.unwrap_or(u64::MAX)..).count();
-        twice += again;
-    }
-    println!("{kills} kills, {rotation} rotations, {next} lines, {twice} twice");
+    let Lives { again, longest, .. } = lives;
+    println!(
+        "{kills} kills, {rotation} rotations of {} files, {} lines, {seen} requests; \
+         0 lost, {again} again, longest run {longest}",
+        FILES.len(),
+        lives.came.len(),
+    );
 }
 
-/// The numbers of the lines in requests.
-fn numbers(came: &[Came]) -> Vec<u64> {
-    let all = lines_of(came).into_iter();
-    all.filter_map(|(l, _)| l.strip_prefix("line ")?.parse().ok())
-        .collect()
+/// A new configuration while it runs: another file, the same positions; and a wrong one.
+#[test]
+fn the_configuration_is_read_again() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let log = |name: &str| dir.path().join(name);
+    append(&log("a.log"), "one\n");
+    append(&log("b.log"), "two\n");
+    let text = |pattern: &str| {
+        let labels = serde_json::json!({"job": "t", "__path__": log(pattern)});
+        let text = config(&hook, dir.path(), &labels, "");
+        text.replace(
+            "http_listen_port: 0",
+            "http_listen_port: 0, enable_runtime_reload: true",
+        )
+    };
+    let agent = run(dir.path(), &text("a.log"));
+    assert_eq!(texts(&came(&hook, 1)), ["one"]);
+    let file = log("promtail.yml");
+    let reload = || {
+        let r = agent.request("POST", "/reload").send();
+        (r.status, String::from_utf8_lossy(&r.body).into_owned())
+    };
+    let unchanged = "failed to reload config: config has not changed\n";
+    assert_eq!(reload(), (500, unchanged.to_owned()));
+    fs::write(&file, "nonsense: 1").expect("a configuration");
+    let (status, said) = reload();
+    assert_eq!(status, 500);
+    assert!(
+        said.starts_with("failed to reload config: Error new Config: "),
+        "{said}"
+    );
+    append(&log("a.log"), "three\n");
+    assert_eq!(texts(&came(&hook, 2)), ["one", "three"]);
+    fs::write(&file, text("*.log")).expect("a configuration");
+    assert_eq!(reload(), (200, String::new()));
+    assert_eq!(texts(&came(&hook, 3)), ["one", "three", "two"]);
+    let page = |path: &str| String::from_utf8(agent.get(path).body).expect("text");
+    let numbers = page("/metrics");
+    for line in [
+        "promtail_config_reload_success_total 1",
+        "promtail_config_reload_fail_total 2",
+        "promtail_request_duration_seconds_count",
+    ] {
+        assert!(numbers.contains(line), "{line}: {numbers}");
+    }
+    let found = page("/service-discovery");
+    assert!(found.starts_with("t (1 / 1 active targets)\n"), "{found}");
+    assert!(found.contains("__path__="), "{found}");
+    // A signal asks for the same.
+    append(&log("c.txt"), "four\n");
+    fs::write(&file, text("*.txt")).expect("a configuration");
+    agent.signal("HUP");
+    assert_eq!(came(&hook, 4)[3].0, "four");
+}
+
+/// `-stdin` sends what it reads and ends; flags add to what the file says.
+#[test]
+fn standard_input_is_sent() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let file = dir.write("c.yml", "server: {disable: true}");
+    let mut child = process::binary()
+        .args(["promtail", "-stdin", &format!("-config.file={file}")])
+        .arg(format!(
+            "-client.url=http://{}/loki/api/v1/push",
+            hook.address
+        ))
+        .arg("-client.external-labels=cluster=x,job=other")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"one\r\n\ntwo").expect("written");
+    drop(input);
+    assert!(child.wait().expect("an end").success());
+    let all = lines(&hook);
+    assert_eq!(texts(&all), ["one", "two"]);
+    let labels = &all[0].1;
+    assert_eq!(
+        (labels["job"].as_str(), labels["cluster"].as_str()),
+        ("stdin", "x")
+    );
+}
+
+/// Character sets, compressed files and the rate of all lines, as the configuration names them.
+#[test]
+fn files_are_read_as_their_job_says() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(at("a.log"), b"gr\xfc\xdfe\n").expect("written");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(b"packed 1\npacked 2\n").expect("packed");
+    fs::write(at("b.gz"), gz.finish().expect("packed")).expect("written");
+    let job = |name: &str, path: &str, more: &str| {
+        format!(
+            "- {{job_name: {name}, {more}, static_configs: [{{labels: {{job: {name}, __path__: '{}'}}}}]}}\n",
+            at(path)
+        )
+    };
+    let text = config(&hook, dir.path(), &serde_json::json!({"job": "t"}), "");
+    let text = text
+        + &job("latin", "a.log", "encoding: ISO-8859-1")
+        + &job(
+            "packed",
+            "b.gz",
+            "decompression: {enabled: true, format: gz}",
+        )
+        + "limits_config: {readline_rate_enabled: true, readline_rate: 1000, readline_rate_drop: false}\n\
+           file_watch_config: {min_poll_frequency: 10ms, max_poll_frequency: 20ms}\n";
+    let agent = run(dir.path(), &text);
+    let all = came(&hook, 3);
+    let all: BTreeSet<&str> = texts(&all).into_iter().collect();
+    assert_eq!(all, BTreeSet::from(["grüße", "packed 1", "packed 2"]));
+    assert_eq!(agent.stop().0, Some(0));
+    let positions = fs::read_to_string(at("positions.yaml")).expect("positions");
+    assert!(positions.contains("b.gz: \"2\""), "{positions}");
 }
 
 /// Pages, numbers, and what is refused.
@@ -269,6 +533,18 @@ fn the_command_line_says_what_is_wrong() {
             "Unknown stage type: nosuch",
         ),
         ("clients: [{tenant_id: x}]", "client url is required"),
+        (
+            "scrape_configs: [{job_name: a, encoding: klingon}]",
+            "encoding \"klingon\" is not known",
+        ),
+        (
+            "scrape_configs: [{job_name: a, decompression: {enabled: true}}]",
+            "format \"\" is none of gz, z, bz2",
+        ),
+        (
+            "limits_config: {readline_rate_enabled: true, readline_burst: 0}",
+            "have to be above 0",
+        ),
     ] {
         let (code, said) = run(yaml);
         assert_eq!(code, Some(1), "{yaml}: {said}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use serde_json::{Value, json};
 
-use super::promtail::{Line, append, lines};
+use super::promtail::{append, came, lines, texts};
 use crate::support::client::Request;
 use crate::support::hook::Hook;
 use crate::support::process::binary;
@@ -47,17 +47,6 @@ fn address(s: &Server, what: &str) -> String {
         let (_, rest) = line.split_once("address=")?;
         Some(rest.split(' ').next()?.to_owned())
     })
-}
-
-fn came(hook: &Hook, n: usize) -> Vec<Line> {
-    until("lines", || {
-        let all = lines(hook);
-        (all.len() >= n).then_some(all)
-    })
-}
-
-fn texts(all: &[Line]) -> Vec<&str> {
-    all.iter().map(|l| l.0.as_str()).collect()
 }
 
 const SYSLOG_RULES: &str = "relabel_configs: [\

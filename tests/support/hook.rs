@@ -1,12 +1,14 @@
 //! Takes HTTP requests of notifiers and answers them; what came is kept.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::until;
+use super::{until, wait};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -29,22 +31,38 @@ pub(crate) struct Hook {
     /// `127.0.0.1:port`.
     pub(crate) address: String,
     came: Arc<Mutex<Vec<Came>>>,
+    /// Connections that are open, and whether any was ever.
+    open: Arc<AtomicUsize>,
 }
 
 impl Hook {
     /// Listens on a port of its own.
     pub(crate) fn new() -> Self {
+        Self::slow(Duration::ZERO)
+    }
+
+    /// One whose answers take a while after a request has come.
+    pub(crate) fn slow(answer: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let came = Arc::new(Mutex::new(Vec::new()));
-        let kept = came.clone();
+        let open = Arc::new(AtomicUsize::new(0));
+        let (kept, counted) = (came.clone(), open.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let kept = kept.clone();
-                std::thread::spawn(move || serve(stream, &kept));
+                let (kept, counted) = (kept.clone(), counted.clone());
+                counted.fetch_add(1, Relaxed);
+                std::thread::spawn(move || {
+                    serve(stream, &kept, answer);
+                    counted.fetch_sub(1, Relaxed);
+                });
             }
         });
-        Self { address, came }
+        Self {
+            address,
+            came,
+            open,
+        }
     }
 
     /// Requests that nobody has taken.
@@ -55,6 +73,15 @@ impl Hook {
     /// All requests that nobody has taken, in order.
     pub(crate) fn all(&self) -> Vec<Came> {
         self.came.lock().expect("what came").clone()
+    }
+
+    /// Waits until nobody is connected: then all that was sent has come.
+    pub(crate) fn settle(&self) {
+        // Connections are taken in order: once this one was, all before it were.
+        let mut last = TcpStream::connect(&self.address).expect("a connection");
+        last.shutdown(Shutdown::Write).expect("its end");
+        drop(last.read(&mut [0]));
+        wait("the end of connections", || self.open.load(Relaxed) == 0);
     }
 
     /// The next request, once it has come.
@@ -71,7 +98,7 @@ impl Hook {
     }
 }
 
-fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>) {
+fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>, answer: Duration) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut length, mut path) = (0, String::new());
@@ -98,6 +125,7 @@ fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>) {
             return;
         }
         came.lock().expect("what came").push(Came { path, body });
+        std::thread::sleep(answer);
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         if reader.get_mut().write_all(answer).is_err() {
             return;

@@ -24,7 +24,7 @@ struct State {
 /// The place of one source.
 #[derive(Debug)]
 pub struct Cursor {
-    progress: Arc<Progress>,
+    progress: Progress,
     state: Mutex<State>,
 }
 
@@ -46,12 +46,13 @@ impl Cursor {
 
     /// Notes a line; `place` is where reading goes on behind it. Cost: memory for each line that is
     /// on its way.
-    pub fn hand_out(&self, place: String) -> Ticket {
+    pub fn hand_out(&self, place: String) -> Option<Ticket> {
         let mut s = self.state();
         let first = s.next;
         s.next += 1;
         s.places.insert(first + 1, place);
-        self.progress.hand_out(first, first + 1)
+        let mut one = self.progress.hand_out(first, vec![1]);
+        one.next()
     }
 
     /// The place before which everything is done; none when there never was one.

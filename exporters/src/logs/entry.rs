@@ -1,6 +1,5 @@
 //! An entry on its way through a pipeline.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +7,7 @@ use std::sync::Arc;
 /// Labels by name. Shared between the entries of a source until a stage changes them.
 pub type LabelSet = BTreeMap<String, String>;
 
-/// Held as long as the line is not done; whoever gave it out learns of the last one's drop.
-pub type Ticket = Arc<dyn Any + Send + Sync>;
+pub use super::progress::Ticket;
 
 /// A value that a stage found in a line.
 #[derive(Debug, Clone, PartialEq)]

@@ -63,6 +63,10 @@ pub trait Language: Send + Sync {
     fn time(&self, layout: &str, text: &str, zone: &TimeZone) -> Option<Zoned>;
     /// A duration like `1h30m` in ns.
     fn duration(&self, text: &str) -> Option<i64>;
+    /// A text as JSON; what HTML reads is escaped.
+    fn json_text(&self, text: &str) -> String;
+    /// A number as JSON.
+    fn json_number(&self, value: f64) -> String;
     /// A line without the sequences that colour terminals.
     fn decolorize(&self, line: &str) -> String;
 }

@@ -14,6 +14,7 @@
 //!
 //! Read next: `entry.rs`, `stages/mod.rs`, `tail/mod.rs`.
 
+pub mod chance;
 pub mod cursors;
 pub mod docker;
 pub mod entry;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use engine::model::Labels;
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::stages::Pipeline;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::read::now_ns;
 use super::visible;
@@ -29,6 +29,7 @@ pub(super) struct Feed {
     pub(super) job: String,
     rules: Arc<Relabel>,
     line: Mutex<Line>,
+    ends: watch::Sender<bool>,
 }
 
 impl Feed {
@@ -45,19 +46,15 @@ impl Feed {
                 pipeline,
                 receivers,
             }),
+            ends: watch::channel(false).0,
         }
     }
 
-    /// What rules leave of the labels of a line: those of the section, then what the source found.
-    /// None when the line is dropped or has no label left.
+    /// What rules leave of the labels of a line: what the source found, and those of the section,
+    /// which win. None when the line is dropped or has no label left.
     pub(super) fn labels(&self, section: &LabelMap, found: &LabelSet) -> Option<Arc<LabelSet>> {
-        let pairs = section
-            .iter()
-            .chain(found.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-        let mut all = LabelSet::new();
-        for (n, v) in pairs {
-            all.insert(n.to_owned(), v.to_owned());
-        }
+        let mut all = found.clone();
+        all.extend(section.iter().map(|(n, v)| (n.to_owned(), v.to_owned())));
         let mut b = Labels::from_pairs(&all).to_builder();
         if !self.rules.apply(&mut b) {
             return None;
@@ -72,20 +69,38 @@ impl Feed {
             return;
         }
         let mut line = self.line.lock().await;
-        let (now, mut out, mut pause) = (now_ns(), Vec::new(), Duration::ZERO);
+        let mut out = Vec::new();
         for e in entries {
-            pause += line.pipeline.process(e, now, &mut |e| out.push(e));
+            let before = out.len();
+            let pause = line.pipeline.process(e, now_ns(), &mut |e| out.push(e));
+            if !pause.is_zero() {
+                // What a limit holds back holds up whoever feeds it, but not what went before.
+                let held = out.split_off(before);
+                line.hand_over(std::mem::replace(&mut out, held)).await;
+                self.wait(pause).await;
+            }
         }
         line.hand_over(out).await;
-        // A limit that waits holds up whoever feeds it.
-        tokio::time::sleep(pause).await;
+    }
+
+    /// Waits for a limit; a stop does not.
+    async fn wait(&self, pause: Duration) {
+        let mut ends = self.ends.subscribe();
+        let ended = ends.wait_for(|e| *e);
+        drop(tokio::time::timeout(pause, ended).await);
+    }
+
+    /// Nothing waits for a limit any more.
+    pub(super) fn end(&self) {
+        self.ends.send_replace(true);
     }
 
     /// Hands on what has waited long enough in the pipeline.
     pub(super) async fn tick(&self) {
         let (mut line, mut out) = (self.line.lock().await, Vec::new());
-        line.pipeline.tick(now_ns(), &mut |e| out.push(e));
+        let pause = line.pipeline.tick(now_ns(), &mut |e| out.push(e));
         line.hand_over(out).await;
+        self.wait(pause).await;
     }
 
     /// Hands on what waits in the pipeline and lets go of the receivers.

@@ -8,11 +8,12 @@ use exporters::logs::entry::LabelSet;
 use exporters::logs::language::{Groups, Language, Pattern, Selector, Template};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use query::logql::stages::{EntryTest, FUNCTIONS, LineHost, Surroundings, decolorized};
+use query::logql::stages::{EntryTest, LineHost, Surroundings, decolorized};
 use query::regex::GoRegex;
-use query::template::{self, Budget, Function, Kind, Value, sprig};
+use query::template::{self, Budget, Value};
 use query::text::{go_duration, layout};
-use sha2::Digest as _;
+
+use super::functions;
 
 /// Bounds of a template over one line.
 const BUDGET: Budget = Budget {
@@ -44,30 +45,6 @@ impl Pattern for GoPattern {
         &self.names
     }
 }
-
-fn text(a: &[Value], i: usize) -> &str {
-    a.get(i).and_then(Value::as_text).unwrap_or("")
-}
-
-fn hex(bytes: &[u8]) -> Value {
-    let each = bytes.iter().map(|b| format!("{b:02x}"));
-    each.collect::<String>().into()
-}
-
-/// Functions that only this language has.
-const OWN: &[Function] = &[
-    Function::pure("Hash", &[Kind::Text, Kind::Text], |a| {
-        let salted = format!("{}{}", text(a, 0), text(a, 1));
-        Ok(hex(&sha3::Sha3_256::digest(salted.as_bytes())))
-    }),
-    Function::pure("Sha2Hash", &[Kind::Text, Kind::Text], |a| {
-        let salted = format!("{}{}", text(a, 0), text(a, 1));
-        Ok(hex(&sha2::Sha256::digest(salted.as_bytes())))
-    }),
-    Function::pure("sha256sum", &[Kind::Text], |a| {
-        Ok(hex(&sha2::Sha256::digest(text(a, 0).as_bytes())))
-    }),
-];
 
 struct GoTemplate(template::Template);
 
@@ -115,7 +92,7 @@ impl Language for Languages {
     }
 
     fn template(&self, text: &str) -> Result<Arc<dyn Template>, String> {
-        let tables = [OWN, FUNCTIONS, sprig::TABLE];
+        let tables = functions::tables();
         let parsed = template::Template::parse("pipeline_template", text, &tables);
         Ok(Arc::new(GoTemplate(parsed.map_err(|e| e.to_string())?)))
     }
@@ -131,6 +108,14 @@ impl Language for Languages {
 
     fn duration(&self, text: &str) -> Option<i64> {
         go_duration::parse(text)
+    }
+
+    fn json_text(&self, text: &str) -> String {
+        template::json::text(&Value::from(text))
+    }
+
+    fn json_number(&self, value: f64) -> String {
+        template::json::text(&Value::Float(value))
     }
 
     fn decolorize(&self, line: &str) -> String {

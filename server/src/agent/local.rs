@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use engine::model::TenantId;
 use engine::store::Store;
 use engine::wire::loki::{PushEntry, PushStream};
 use exporters::logs::entry::{Entry, LabelSet};
+use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use tokio::sync::mpsc;
 
 use super::read::now_ns;
-use super::send::{SendNumbers, sent_labels};
+use super::send::sent_labels;
+use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::ingest::{LogService, Refused};
 
@@ -31,7 +32,7 @@ pub(crate) struct Local {
     store: Arc<Store>,
     external: LabelMap,
     tenant: String,
-    numbers: Arc<SendNumbers>,
+    numbers: Arc<Tally>,
 }
 
 impl Local {
@@ -50,32 +51,31 @@ impl Local {
                 "" => NO_TENANT.to_owned(),
                 t => t.to_owned(),
             },
-            numbers: Arc::new(SendNumbers {
-                host: "local".into(),
-                ..SendNumbers::default()
-            }),
+            numbers: Arc::new(Tally::new("local".into())),
         }
     }
 
     /// Its numbers.
-    pub(super) fn numbers(&self) -> Arc<SendNumbers> {
+    pub(super) fn numbers(&self) -> Arc<Tally> {
         self.numbers.clone()
     }
 
     /// Takes entries until nobody gives any more.
-    pub(super) async fn run(self, mut entries: mpsc::Receiver<Vec<Entry>>) {
+    pub(super) async fn run(self, mut entries: mpsc::Receiver<Vec<Entry>>, ledger: Arc<Ledger>) {
         while let Some(all) = entries.recv().await {
             let mut batch = Vec::new();
             let mut bytes = 0;
             for e in all {
                 if bytes + e.line.len() > BATCH_BYTES && !batch.is_empty() {
                     self.store(std::mem::take(&mut batch)).await;
+                    super::note(&ledger).await;
                     bytes = 0;
                 }
                 bytes += e.line.len();
                 batch.push(e);
             }
             self.store(batch).await;
+            super::note(&ledger).await;
         }
     }
 
@@ -93,14 +93,11 @@ impl Local {
                 .flatten()
                 .fold((0, 0), |(n, b), e| (n + 1, b + e.line.len() as u64));
             match self.push(tenant, &streams).await {
-                Ok(()) => {
-                    self.numbers.sent_entries.fetch_add(lines, Relaxed);
-                    self.numbers.sent_bytes.fetch_add(bytes, Relaxed);
-                }
+                Ok(()) => self.numbers.sent(lines, bytes),
                 Err(e) => {
                     tracing::error!(error = %e.text, "the store refused lines, they are dropped");
-                    self.numbers.dropped_entries.fetch_add(lines, Relaxed);
-                    self.numbers.dropped_bytes.fetch_add(bytes, Relaxed);
+                    let reason = Reason::Refused;
+                    self.numbers.dropped(tenant, reason, lines, bytes);
                 }
             }
         }
@@ -121,7 +118,7 @@ impl Local {
             if refused.status != 429 && refused.status < 500 {
                 return Err(refused);
             }
-            self.numbers.retries.fetch_add(1, Relaxed);
+            self.numbers.retried(name);
             tracing::debug!(error = %refused.text, "the store takes these lines later");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);

@@ -8,6 +8,8 @@
 //! Invariants
 //! - AGT1  A position is saved only when all that was read before it is with every receiver, or was
 //!   given up after the last retry: a kill at any moment loses no line.
+//! - AGT4  What a receiver has taken is noted before it is sent more: after a kill no more comes
+//!   again than what it was sent last.
 //! - AGT2  While a receiver is behind nothing is read: what waits is bounded by the batches.
 //! - AGT3  A source that does not exist here is refused by its name when the configuration is
 //!   loaded, never ignored.
@@ -15,13 +17,17 @@
 //! Read next: `targets.rs` and `read.rs` for files, `sources/` and `feed.rs` for the rest,
 //! `send.rs` and `local.rs`, `pages.rs`, `language.rs`.
 
+mod backoff;
 mod feed;
+mod functions;
+mod job;
 mod language;
 mod local;
 mod pages;
 mod read;
 mod send;
 mod sources;
+mod tally;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -34,7 +40,7 @@ use std::time::Duration;
 use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
-use exporters::logs::positions::{self, Known};
+use exporters::logs::positions::{self, Known, Ledger};
 use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
 use exporters::logs::tail::Files;
 use parking_lot::Mutex;
@@ -47,18 +53,18 @@ use crate::discovery::{Manager, TargetGroup};
 use crate::http::ListenerOptions;
 use crate::relabel::Relabel;
 use feed::Feed;
+use job::JobLine;
 use language::Languages;
 pub(crate) use local::Local;
-pub(crate) use pages::{Pages, router};
+pub(crate) use pages::{Door, Pages, Reload, router};
 use read::{Periods, Reading, Stopped, View};
-use send::{SendNumbers, Sender};
+use send::Sender;
 use sources::Sources;
-use targets::{FileJob, FileTargets, Inbox};
+use tally::Tally;
+use targets::{FileJob, FileTargets, Found, Inbox};
 
 /// Pieces that wait for a receiver besides the one it works on.
 const QUEUE: usize = 2;
-/// Shortest wait between two looks at files that rest.
-const POLL_MIN: Duration = Duration::from_millis(20);
 
 /// Everything that a configuration means, checked.
 pub(crate) struct Plan {
@@ -71,7 +77,7 @@ pub(crate) struct Plan {
 struct Job {
     /// For lines of files.
     pipeline: Pipeline,
-    rules: Arc<Relabel>,
+    file: FileJob,
 }
 
 /// Where entries go.
@@ -106,6 +112,7 @@ impl Plan {
         let outside = Outside {
             language: Arc::new(Languages),
             numbers: Arc::new(Numbers::default()),
+            rate: config.limits_config.rate().map(Arc::new),
         };
         let mut jobs = Vec::new();
         let here = hostname();
@@ -113,20 +120,22 @@ impl Plan {
             let named = |e: &dyn std::fmt::Display| format!("job {:?}: {e}", c.job_name);
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside).map_err(|e| named(&e))?;
             let rules = Relabel::compile(&c.relabel_configs, true).map_err(|e| named(&e))?;
+            let file = FileJob {
+                name: c.job_name.clone(),
+                rules: Arc::new(rules),
+                manner: c.manner().map_err(|e| named(&e))?,
+            };
             // Paths that stand here are checked now, those of discovery when they come.
             for s in &c.static_configs {
                 let group = TargetGroup::from_static(String::new(), s, &[]);
                 for labels in targets::each(&group) {
-                    let target = targets::file_target(number, &rules, labels, &here);
+                    let target = targets::file_target(number, &file, labels, &here);
                     if target.map_err(|e| named(&e))?.is_none() {
                         tracing::info!(job = %c.job_name, "no path for target");
                     }
                 }
             }
-            jobs.push(Job {
-                pipeline,
-                rules: Arc::new(rules),
-            });
+            jobs.push(Job { pipeline, file });
         }
         Ok(Self {
             config,
@@ -140,41 +149,67 @@ impl Plan {
         &self.config
     }
 
-    /// Runs lines through the pipeline of the first job, as standard input is read.
-    pub(crate) fn stdin(
-        &mut self,
-        lines: impl Iterator<Item = String>,
-        out: &mut dyn FnMut(&Entry),
-    ) {
+    /// Runs lines through the pipeline of the first job, as standard input is read; empty ones are
+    /// passed over.
+    fn stdin(&mut self, lines: impl Iterator<Item = String>, out: &mut dyn FnMut(Entry)) {
         let job = self.config.scrape_configs.first();
         let labels: LabelSet = match job.and_then(|j| j.static_configs.first()) {
-            None => LabelSet::new(),
+            None => [
+                ("job".to_owned(), "stdin".to_owned()),
+                ("hostname".to_owned(), hostname()),
+            ]
+            .into(),
             Some(s) => visible(&Labels::from_pairs(s.labels.iter()).to_builder()),
         };
         let labels = Arc::new(labels);
-        let Some(p) = self.jobs.first_mut().map(|j| &mut j.pipeline) else {
-            return;
-        };
-        for line in lines {
+        let mut none = Pipeline::empty(&self.outside);
+        let p = self.jobs.first_mut().map_or(&mut none, |j| &mut j.pipeline);
+        for line in lines.filter(|l| !l.is_empty()) {
             let now = read::now_ns();
             let entry = Entry::new(now, line, labels.clone());
-            std::thread::sleep(p.process(entry, now, &mut |e| out(&e)));
+            let mut left = Vec::new();
+            let pause = p.process(entry, now, &mut |e| left.push(e));
+            std::thread::sleep(pause);
+            left.into_iter().for_each(&mut *out);
         }
-        p.finish(read::now_ns(), &mut |e| out(&e));
+        p.finish(read::now_ns(), out);
+    }
+
+    /// The same to `to`; returns when all of it was taken or given up.
+    ///
+    /// # Errors
+    /// When there is no receiver.
+    pub(crate) async fn stdin_to(
+        mut self,
+        to: Destination,
+        lines: impl Iterator<Item = String> + Send + 'static,
+    ) -> Result<(), String> {
+        let Receivers { ways, tasks, .. } = Receivers::start(&self.config, to, &Arc::default())?;
+        let reading = tokio::task::spawn_blocking(move || {
+            self.stdin(lines, &mut |e| read::hand_over(&ways, &mut vec![e]));
+        });
+        drop(reading.await);
+        for t in tasks {
+            drop(t.await);
+        }
+        Ok(())
     }
 }
 
 #[derive(Deserialize, Default)]
 struct PositionsFile {
     #[serde(default)]
-    positions: Option<std::collections::BTreeMap<String, String>>,
+    positions: Option<Offsets>,
 }
 
-/// What the positions file says.
-fn known(config: &PromtailConfig) -> Result<Known, String> {
+/// Offsets by path.
+type Offsets = std::collections::BTreeMap<String, String>;
+
+/// What is known of positions, and what the positions file says.
+fn known(config: &PromtailConfig) -> Result<(Known, Offsets), String> {
     let file = Path::new(&config.positions.filename);
     if !file.exists() {
-        return Ok(Known::default());
+        return Ok(Default::default());
     }
     let read = crate::config::yaml::read(file);
     let parsed = read.and_then(|t| crate::config::parse_yaml::<PositionsFile>(file, &t));
@@ -186,7 +221,7 @@ fn known(config: &PromtailConfig) -> Result<Known, String> {
         }
         Err(e) => return Err(format!("positions: {e}")),
     };
-    Ok(positions::known(file, offsets))
+    Ok((positions::known(file, offsets.clone()), offsets))
 }
 
 /// An agent at work.
@@ -196,6 +231,7 @@ pub(crate) struct Agent {
     sources: Sources,
     discovery: Manager,
     senders: Vec<JoinHandle<()>>,
+    ledger: Arc<Ledger>,
     pages: Arc<Pages>,
 }
 
@@ -204,11 +240,24 @@ pub(crate) struct Agent {
 struct Receivers {
     ways: Vec<mpsc::Sender<Vec<Entry>>>,
     tasks: Vec<JoinHandle<()>>,
-    numbers: Vec<Arc<SendNumbers>>,
+    numbers: Vec<Arc<Tally>>,
+}
+
+/// Notes what a receiver has taken, before it is sent more (AGT4).
+async fn note(ledger: &Arc<Ledger>) {
+    let own = ledger.clone();
+    let noted = tokio::task::spawn_blocking(move || own.note()).await;
+    if let Ok(Err(e)) = noted {
+        tracing::error!(error = %e, "a position cannot be noted, it is saved later");
+    }
 }
 
 impl Receivers {
-    fn start(config: &PromtailConfig, to: Destination) -> Result<Self, String> {
+    fn start(
+        config: &PromtailConfig,
+        to: Destination,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, String> {
         let mut all = Self::default();
         match to {
             Destination::Clients => {
@@ -216,7 +265,11 @@ impl Receivers {
                     return Err("at least one client config must be provided".into());
                 }
                 for c in &config.clients {
-                    let s = Sender::new(c, &config.limits_config);
+                    let s = Sender::new(
+                        c,
+                        (&config.limits_config, config.lag_labels(c)),
+                        ledger.clone(),
+                    );
                     let s = s.map_err(|e| format!("client {}: {e}", c.url.redacted()))?;
                     all.numbers.push(s.numbers());
                     let rx = all.way();
@@ -226,7 +279,7 @@ impl Receivers {
             Destination::Local(local) => {
                 all.numbers.push(local.numbers());
                 let rx = all.way();
-                all.tasks.push(tokio::spawn(local.run(rx)));
+                all.tasks.push(tokio::spawn(local.run(rx, ledger.clone())));
             }
             Destination::Print(print) => {
                 let mut rx = all.way();
@@ -263,9 +316,13 @@ impl Agent {
             jobs,
         } = plan;
         let keep = !matches!(to, Destination::Print(_));
-        let receivers = Receivers::start(&config, to)?;
-        let known = known(&config)?;
+        let (known, offsets) = known(&config)?;
         let mut sources = Sources::new();
+        let file = keep.then(|| config.positions.filename.clone().into());
+        let ledger = Arc::new(Ledger::new(file, &offsets, sources.cursors()));
+        // From here on what is delivered is noted (AGT4).
+        read::save(&ledger, || known.clone());
+        let receivers = Receivers::start(&config, to, &ledger)?;
         for (c, job) in config.scrape_configs.iter().zip(&jobs) {
             if !sources::has_any(c) {
                 continue;
@@ -273,47 +330,46 @@ impl Agent {
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside);
             let pipeline = pipeline.map_err(|e| format!("job {:?}: {e}", c.job_name))?;
             let ways = receivers.ways.clone();
-            let feed = Feed::new(&c.job_name, job.rules.clone(), pipeline, ways);
+            let feed = Feed::new(&c.job_name, job.file.rules.clone(), pipeline, ways);
             sources.start(c, feed, &known, options).await?;
         }
         sources.run();
         let inbox = Inbox::default();
-        let (here, names) = (hostname(), config.scrape_configs.iter());
-        let file_jobs = names.zip(&jobs).map(|(c, job)| FileJob {
-            name: c.job_name.clone(),
-            rules: job.rules.clone(),
-        });
-        let file_targets = FileTargets::new(file_jobs.collect(), inbox.clone());
+        let here = hostname();
+        let (pipelines, file_jobs): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|j| (j.pipeline, j.file)).unzip();
+        let found = Arc::new(Found::default());
+        let file_targets = FileTargets::new(file_jobs, found.clone(), inbox.clone());
         let discovery = Manager::new(Arc::new(file_targets));
         let wanted = config.scrape_configs.iter();
         discovery.apply(wanted.map(|c| (c.job_name.clone(), c.files(&here))));
         let view = Arc::new(Mutex::new(View::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let poll = config.file_watch_config.max_poll_frequency.as_std();
+        let (poll_min, poll_max) = config.poll();
         let reading = Reading {
-            files: Files::new(known),
+            files: Files::new(known, ledger.clone()),
             inbox,
-            cursors: sources.cursors(),
-            pipelines: jobs.into_iter().map(|j| j.pipeline).collect(),
+            ledger: ledger.clone(),
+            jobs: pipelines.into_iter().map(JobLine::new).collect(),
             receivers: receivers.ways,
-            positions: keep.then(|| config.positions.filename.clone().into()),
             periods: Periods {
                 refresh: config.target_config.sync_period.as_std(),
                 sync: config.positions.sync_period.as_std(),
-                poll_min: POLL_MIN,
-                poll_max: poll.max(POLL_MIN),
+                poll_min,
+                poll_max,
             },
             view: view.clone(),
             stop: stop.clone(),
         };
         let numbers = (outside.numbers, sources.numbers(), receivers.numbers);
-        let pages = Arc::new(Pages::new(&config, numbers, view));
+        let pages = Arc::new(Pages::new(&config, numbers, (view, found)));
         Ok(Self {
             stop,
             reading: tokio::task::spawn_blocking(|| reading.run()),
             sources,
             discovery,
             senders: receivers.tasks,
+            ledger,
             pages,
         })
     }
@@ -343,6 +399,8 @@ impl Agent {
             tracing::warn!(
                 "receivers did not take everything in time: it is read again at the next start"
             );
+            // What is given up now is not done (AGT1).
+            self.ledger.close();
             aborts.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }

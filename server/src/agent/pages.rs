@@ -1,23 +1,66 @@
-//! The agent's pages: readiness, numbers, configuration, targets.
+//! The agent's pages: readiness, numbers, configuration, targets, what discovery has found, reload.
+//!
+//! Owns: what they say, which agent's they are while one takes over from another.
+//! Knows nothing of: how a configuration is put in force.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use exporters::emit::{CONTENT_TYPE, Kind, Sink};
 use exporters::logs::numbers::Numbers;
 use hyper::StatusCode;
 use hyper::header;
 use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
 use super::read::{View, now_ns};
-use super::send::SendNumbers;
 use super::sources::SourceNumbers;
+use super::tally::Tally;
+use super::targets::Found;
 use crate::config::promtail::PromtailConfig;
 use crate::http::plain;
+
+/// Asks for the configuration to be read again; the answer says why it was not.
+pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
+
+/// What requests come in by: the pages of the agent in force, and its reloading.
+#[derive(Default)]
+pub(crate) struct Door {
+    pages: ArcSwapOption<Pages>,
+    reload: Option<mpsc::Sender<Reload>>,
+    reloaded: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Door {
+    /// A door without pages yet. With `reload`, `/reload` asks there.
+    pub(crate) fn new(reload: Option<mpsc::Sender<Reload>>) -> Self {
+        Self {
+            reload,
+            ..Self::default()
+        }
+    }
+
+    /// Shows these pages from now on.
+    pub(crate) fn show(&self, pages: Arc<Pages>) {
+        self.pages.store(Some(pages));
+    }
+
+    /// Counts an attempt to read the configuration again.
+    pub(crate) fn count(&self, done: &Result<(), String>) {
+        let which = if done.is_ok() {
+            &self.reloaded
+        } else {
+            &self.failed
+        };
+        which.fetch_add(1, Relaxed);
+    }
+}
 
 /// What pages show.
 pub(crate) struct Pages {
@@ -25,15 +68,16 @@ pub(crate) struct Pages {
     wants_target: bool,
     numbers: Arc<Numbers>,
     sources: Arc<SourceNumbers>,
-    sent: Vec<Arc<SendNumbers>>,
+    sent: Vec<Arc<Tally>>,
+    found: Arc<Found>,
     view: Arc<Mutex<View>>,
 }
 
 impl Pages {
     pub(super) fn new(
         config: &PromtailConfig,
-        (numbers, sources, sent): (Arc<Numbers>, Arc<SourceNumbers>, Vec<Arc<SendNumbers>>),
-        view: Arc<Mutex<View>>,
+        (numbers, sources, sent): (Arc<Numbers>, Arc<SourceNumbers>, Vec<Arc<Tally>>),
+        (view, found): (Arc<Mutex<View>>, Arc<Found>),
     ) -> Self {
         Self {
             config: crate::config::render_yaml(config),
@@ -41,6 +85,7 @@ impl Pages {
             numbers,
             sources,
             sent,
+            found,
             view,
         }
     }
@@ -98,8 +143,22 @@ impl Pages {
         }
     }
 
-    fn metrics(&self) -> String {
+    fn metrics(&self, door: &Door) -> String {
         let mut out = Sink::new();
+        for (name, help, n) in [
+            (
+                "promtail_config_reload_success_total",
+                "Number of reload success times.",
+                &door.reloaded,
+            ),
+            (
+                "promtail_config_reload_fail_total",
+                "Number of reload fail times.",
+                &door.failed,
+            ),
+        ] {
+            out.counter(name, help, &[], n.load(Relaxed) as f64);
+        }
         self.numbers.collect(&mut out, now_ns());
         let files = &self.view.lock().files;
         for (path, n) in files {
@@ -143,101 +202,95 @@ impl Pages {
             active + self.sources.active.load(Relaxed) as f64,
         );
         self.sources(&mut out);
-        for s in &self.sent {
-            let host = [("host", s.host.as_str())];
-            let refused = [
-                ("host", s.host.as_str()),
-                ("tenant", ""),
-                ("reason", "ingester_error"),
-            ];
-            let tenant = [("host", s.host.as_str()), ("tenant", "")];
-            let rows: [(&'static str, &'static str, &[(&str, &str)], u64); 6] = [
-                (
-                    "promtail_sent_entries_total",
-                    "Number of log entries sent to the ingester.",
-                    &host,
-                    s.sent_entries.load(Relaxed),
-                ),
-                (
-                    "promtail_sent_bytes_total",
-                    "Number of bytes sent.",
-                    &host,
-                    s.sent_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_encoded_bytes_total",
-                    "Number of bytes encoded and ready to send.",
-                    &host,
-                    s.encoded_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_dropped_entries_total",
-                    "Number of log entries dropped because failed to be sent to the ingester after all retries.",
-                    &refused,
-                    s.dropped_entries.load(Relaxed),
-                ),
-                (
-                    "promtail_dropped_bytes_total",
-                    "Number of bytes dropped because failed to be sent to the ingester after all retries.",
-                    &refused,
-                    s.dropped_bytes.load(Relaxed),
-                ),
-                (
-                    "promtail_batch_retries_total",
-                    "Number of times batches has had to be retried.",
-                    &tenant,
-                    s.retries.load(Relaxed),
-                ),
-            ];
-            for (name, help, labels, v) in rows {
-                out.counter(name, help, labels, v as f64);
-            }
-        }
+        Tally::collect(&self.sent, &mut out);
         out.text()
     }
 }
 
 /// The routes.
-pub(crate) fn router(pages: Arc<Pages>) -> Router {
-    Router::new()
+pub(crate) fn router(door: Arc<Door>) -> Router {
+    let mut routes = Router::new()
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/targets", get(targets))
-        .with_state(pages)
-}
-
-async fn ready(State(p): State<Arc<Pages>>) -> Response {
-    let none = p.view.lock().files.is_empty() && p.sources.active.load(Relaxed) == 0;
-    if p.wants_target && none {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Not ready: Unable to find any logs to tail. Please verify permissions, volumes, scrape_config, etc.\n",
-        );
+        .route("/service-discovery", get(found));
+    if door.reload.is_some() {
+        routes = routes.route("/reload", any(reload));
     }
-    plain(StatusCode::OK, "Ready\n")
+    routes.with_state(door)
 }
 
-async fn metrics(State(p): State<Arc<Pages>>) -> Response {
-    let mut r = plain(StatusCode::OK, p.metrics());
-    let kind = header::HeaderValue::from_static(CONTENT_TYPE);
-    r.headers_mut().insert(header::CONTENT_TYPE, kind);
-    r
-}
-
-async fn config(State(p): State<Arc<Pages>>) -> Response {
-    plain(StatusCode::OK, p.config.clone())
-}
-
-async fn targets(State(p): State<Arc<Pages>>) -> Response {
-    let mut out = String::new();
-    for (path, n) in &p.view.lock().files {
-        out.push_str(&format!(
-            "{} {} of {} bytes\n",
-            path.display(),
-            n.read_bytes,
-            n.file_bytes
-        ));
+/// What `show` makes of the pages in force; nothing is ready before there are any.
+fn shown(door: &Door, show: impl FnOnce(&Pages) -> Response) -> Response {
+    match door.pages.load_full() {
+        Some(pages) => show(&pages),
+        None => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready: starting\n"),
     }
-    plain(StatusCode::OK, out)
+}
+
+async fn ready(State(door): State<Arc<Door>>) -> Response {
+    shown(&door, |p| {
+        let none = p.view.lock().files.is_empty() && p.sources.active.load(Relaxed) == 0;
+        if p.wants_target && none {
+            return plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not ready: Unable to find any logs to tail. Please verify permissions, volumes, scrape_config, etc.\n",
+            );
+        }
+        plain(StatusCode::OK, "Ready\n")
+    })
+}
+
+async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    shown(&door, |p| {
+        let mut r = plain(StatusCode::OK, p.metrics(&door));
+        let kind = header::HeaderValue::from_static(CONTENT_TYPE);
+        r.headers_mut().insert(header::CONTENT_TYPE, kind);
+        r
+    })
+}
+
+async fn config(State(door): State<Arc<Door>>) -> Response {
+    shown(&door, |p| plain(StatusCode::OK, p.config.clone()))
+}
+
+async fn targets(State(door): State<Arc<Door>>) -> Response {
+    shown(&door, |p| {
+        let mut out = String::new();
+        for (path, n) in &p.view.lock().files {
+            out.push_str(&format!(
+                "{} {} of {} bytes\n",
+                path.display(),
+                n.read_bytes,
+                n.file_bytes
+            ));
+        }
+        plain(StatusCode::OK, out)
+    })
+}
+
+async fn found(State(door): State<Arc<Door>>) -> Response {
+    shown(&door, |p| plain(StatusCode::OK, p.found.text()))
+}
+
+async fn reload(State(door): State<Arc<Door>>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let asked = match &door.reload {
+        Some(way) => way.send(answer).await.is_ok(),
+        None => false,
+    };
+    let stopping = Err("the agent is stopping".to_owned());
+    let done = if asked {
+        answered.await
+    } else {
+        Ok(stopping.clone())
+    };
+    match done.unwrap_or(stopping) {
+        Ok(()) => plain(StatusCode::OK, ""),
+        Err(e) => {
+            let said = format!("failed to reload config: {e}\n");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, said)
+        }
+    }
 }

@@ -1,19 +1,18 @@
 //! The thread that reads: files to lines, lines through pipelines, entries to receivers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use exporters::logs::cursors::Cursors;
 use exporters::logs::entry::Entry;
-use exporters::logs::positions;
-use exporters::logs::stages::Pipeline;
+use exporters::logs::positions::{Known, Ledger};
 use exporters::logs::tail::{Event, FileNumbers, Files};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::job::JobLine;
 use super::targets::Inbox;
 
 /// Entries and bytes of lines that are handed over together.
@@ -43,13 +42,11 @@ pub(crate) struct Reading {
     pub(crate) files: Files,
     /// Targets that discovery has found since.
     pub(crate) inbox: Inbox,
-    /// Places of sources that are no files.
-    pub(crate) cursors: Arc<Cursors>,
+    /// Where positions are kept.
+    pub(crate) ledger: Arc<Ledger>,
     /// By number of the job.
-    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) jobs: Vec<JobLine>,
     pub(crate) receivers: Vec<mpsc::Sender<Vec<Entry>>>,
-    /// None keeps no positions.
-    pub(crate) positions: Option<PathBuf>,
     pub(crate) periods: Periods,
     pub(crate) view: Arc<Mutex<View>>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -87,7 +84,7 @@ fn tell(events: &mut Vec<Event>, failing: &mut Failing) {
 }
 
 /// Gives entries to every receiver. Waits while one is behind (AGT2).
-fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
+pub(super) fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
     let all = std::mem::take(entries);
     let Some((last, others)) = receivers.split_last().filter(|_| !all.is_empty()) else {
         return;
@@ -99,14 +96,16 @@ fn hand_over(receivers: &[mpsc::Sender<Vec<Entry>>], entries: &mut Vec<Entry>) {
     drop(last.blocking_send(all));
 }
 
+/// Saves all positions. Reading goes on when that fails: the next time may be better.
+pub(super) fn save(ledger: &Ledger, known: impl FnOnce() -> Known) {
+    if let Err(e) = ledger.save(known) {
+        tracing::error!(error = %e, "positions cannot be saved");
+    }
+}
+
 impl Reading {
     fn save(&self) {
-        let Some(file) = &self.positions else { return };
-        let mut known = self.files.positions();
-        known.put_places(self.cursors.done());
-        if let Err(e) = positions::save(file, &known) {
-            tracing::error!(file = %file.display(), error = %e, "positions cannot be saved");
-        }
+        save(&self.ledger, || self.files.positions());
     }
 
     fn show(&self) {
@@ -129,8 +128,10 @@ impl Reading {
             if due || self.files.is_stale() {
                 self.files.refresh(now_ns(), &mut events);
                 refreshed = Some(Instant::now());
-                // A file that is not noted before it is rotated could not be found again.
-                if events.iter().any(|e| matches!(e, Event::Started(_))) {
+                // A file that is not noted before it is rotated could not be found again; one that
+                // is gone may give its inode to another.
+                let other = |e: &Event| matches!(e, Event::Started(_) | Event::Stopped(_));
+                if events.iter().any(other) {
                     self.save();
                 }
             }
@@ -143,34 +144,44 @@ impl Reading {
             }
             self.show();
             if read == 0 {
-                std::thread::sleep(poll);
+                std::thread::sleep(poll.min(self.due()));
                 poll = (poll * 2).min(self.periods.poll_max);
             } else {
                 poll = self.periods.poll_min;
             }
         }
         let mut out = Vec::new();
-        for p in &mut self.pipelines {
-            p.finish(now_ns(), &mut |e| out.push(e));
+        for j in &mut self.jobs {
+            j.finish(now_ns(), &mut out);
         }
         hand_over(&self.receivers, &mut out);
         self.receivers.clear();
         Stopped(self)
     }
 
+    /// How long until a line that a limit holds back may go on.
+    fn due(&self) -> Duration {
+        let next = self.jobs.iter().filter_map(JobLine::due_ns).min();
+        let wait = next.map(|at| at.saturating_sub(now_ns()).max(0));
+        wait.map_or(Duration::MAX, |ns| Duration::from_nanos(ns.unsigned_abs()))
+    }
+
     /// One turn of all files and of what waits in pipelines.
     fn turn(&mut self, events: &mut Vec<Event>) -> usize {
         let now = now_ns();
         let (mut out, mut bytes) = (Vec::<Entry>::new(), 0);
-        let mut pause = Duration::ZERO;
-        let pipelines = &mut self.pipelines;
         let receivers = &self.receivers;
+        let held: BTreeSet<usize> = (0..self.jobs.len())
+            .filter(|j| self.jobs.get(*j).is_some_and(|j| !j.is_ready()))
+            .collect();
+        let jobs = &mut self.jobs;
         let read = self.files.read(
             now,
+            &|job| !held.contains(&job),
             &mut |job, entry| {
                 bytes += entry.line.len();
-                if let Some(p) = pipelines.get_mut(job) {
-                    pause += p.process(entry, now, &mut |e| out.push(e));
+                if let Some(j) = jobs.get_mut(job) {
+                    j.take(entry, now, &mut out);
                 }
                 if out.len() >= HAND_OVER || bytes >= HAND_OVER_BYTES {
                     hand_over(receivers, &mut out);
@@ -179,15 +190,10 @@ impl Reading {
             },
             events,
         );
-        for p in &mut self.pipelines {
-            p.tick(now, &mut |e| out.push(e));
+        for j in &mut self.jobs {
+            j.tick(now_ns(), &mut out);
         }
         hand_over(&self.receivers, &mut out);
-        // A limit that waits holds up its reader; a stop need not wait for it.
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !self.stop.load(Relaxed) {
-            std::thread::sleep(Duration::from_millis(20).min(pause));
-        }
         read
     }
 }

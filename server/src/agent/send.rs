@@ -2,35 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use engine::wire::inflate::compress_snappy;
 use engine::wire::loki::{SendEntry, put_stream};
 use exporters::logs::entry::{Entry, LabelSet, Ticket};
+use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use query::text::quote::quote_into;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use sha2::Digest as _;
 use tokio::sync::mpsc;
 
+use super::backoff::Backoff;
+use super::read::now_ns;
+use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::config::promtail::{ClientConfig, LimitsConfig};
 use crate::http::client::{self, ClientLimits, Credentials};
 
 /// So much of a refusal is logged.
 const REASON_BYTES_MAX: usize = 1024;
-
-/// Numbers of one receiver.
-#[derive(Debug, Default)]
-pub(crate) struct SendNumbers {
-    pub(crate) host: String,
-    pub(crate) sent_entries: AtomicU64,
-    pub(crate) sent_bytes: AtomicU64,
-    pub(crate) encoded_bytes: AtomicU64,
-    pub(crate) dropped_entries: AtomicU64,
-    pub(crate) dropped_bytes: AtomicU64,
-    pub(crate) retries: AtomicU64,
-}
 
 /// One line as it is sent.
 struct Line {
@@ -43,10 +35,40 @@ struct Line {
 
 /// Entries of one tenant that are sent together.
 struct Batch {
-    streams: BTreeMap<Arc<LabelSet>, Vec<Line>>,
+    /// In the order of their first lines.
+    streams: Vec<(Arc<LabelSet>, Vec<Line>)>,
+    /// Where each stands.
+    index: BTreeMap<Arc<LabelSet>, usize>,
+    /// The stream of the line before: most lines follow one of theirs.
+    last: usize,
     bytes: u64,
     entries: u64,
     since: Instant,
+}
+
+impl Batch {
+    /// Adds a line to its stream; false when that would be one more than `streams_max`, which is
+    /// no bound when it is 0.
+    fn put(&mut self, labels: Arc<LabelSet>, line: Line, streams_max: usize) -> bool {
+        let last = self.streams.get_mut(self.last);
+        if let Some((_, lines)) = last.filter(|(own, _)| Arc::ptr_eq(own, &labels)) {
+            lines.push(line);
+            return true;
+        }
+        if let Some(at) = self.index.get(&labels) {
+            self.last = *at;
+        } else if streams_max > 0 && self.streams.len() >= streams_max {
+            return false;
+        } else {
+            self.last = self.streams.len();
+            self.index.insert(labels.clone(), self.last);
+            self.streams.push((labels, Vec::new()));
+        }
+        if let Some((_, lines)) = self.streams.get_mut(self.last) {
+            lines.push(line);
+        }
+        true
+    }
 }
 
 /// The way to a receiver.
@@ -56,7 +78,8 @@ pub(crate) struct Sender {
     client: reqwest::Client,
     credentials: Credentials,
     headers: HeaderMap,
-    numbers: Arc<SendNumbers>,
+    numbers: Arc<Tally>,
+    ledger: Arc<Ledger>,
     batches: BTreeMap<String, Batch>,
 }
 
@@ -86,18 +109,35 @@ fn selector(labels: &LabelSet, external: &LabelMap) -> String {
     out
 }
 
+/// What a receiver is called: its name, or something short that stays the same.
+fn name_of(config: &ClientConfig) -> String {
+    if !config.name.is_empty() {
+        return config.name.clone();
+    }
+    let of = format!("{} {}", config.url.as_str(), config.tenant_id);
+    let digest = sha2::Sha256::digest(of.as_bytes());
+    digest.iter().take(3).map(|b| format!("{b:02x}")).collect()
+}
+
 enum Outcome {
     Done,
+    /// The receiver may take it later.
     Later(String),
+    /// It takes it when it comes more slowly.
+    Limited(String),
     Never(String),
 }
 
 impl Sender {
-    /// The way to the receiver of `config`.
+    /// The way to the receiver of `config`; what it has taken is noted in `ledger`.
     ///
     /// # Errors
     /// When the client cannot be built.
-    pub(crate) fn new(config: &ClientConfig, limits: &LimitsConfig) -> Result<Self, String> {
+    pub(crate) fn new(
+        config: &ClientConfig,
+        (limits, lag_labels): (&LimitsConfig, Vec<String>),
+        ledger: Arc<Ledger>,
+    ) -> Result<Self, String> {
         let http = config.http_client();
         let timeout = config.timeout.as_std().max(Duration::from_millis(1));
         let bounds = ClientLimits {
@@ -123,18 +163,18 @@ impl Sender {
             client: client::build(&http, bounds).map_err(|e| e.to_string())?,
             credentials: Credentials::new(&http, bounds).map_err(|e| e.to_string())?,
             headers,
-            numbers: Arc::new(SendNumbers {
-                host: host.unwrap_or_default(),
-                ..SendNumbers::default()
-            }),
+            numbers: Arc::new(
+                Tally::new(host.unwrap_or_default()).with_lags(&name_of(config), lag_labels),
+            ),
             config: config.clone(),
             limits: limits.clone(),
+            ledger,
             batches: BTreeMap::new(),
         })
     }
 
     /// Its numbers.
-    pub(crate) fn numbers(&self) -> Arc<SendNumbers> {
+    pub(crate) fn numbers(&self) -> Arc<Tally> {
         self.numbers.clone()
     }
 
@@ -162,53 +202,61 @@ impl Sender {
         }
     }
 
-    fn dropped(&self, entries: u64, bytes: u64) {
-        self.numbers.dropped_entries.fetch_add(entries, Relaxed);
-        self.numbers.dropped_bytes.fetch_add(bytes, Relaxed);
-    }
-
     async fn add(&mut self, mut e: Entry) {
-        let max = usize::try_from(self.limits.max_line_size.0).unwrap_or(usize::MAX);
-        if max > 0 && e.line.len() > max {
-            if !self.limits.max_line_size_truncate {
-                return self.dropped(1, e.line.len() as u64);
-            }
-            e.line.truncate(e.line.floor_char_boundary(max));
-        }
         let tenant = e.labels.get(TENANT_LABEL).unwrap_or(&self.config.tenant_id);
         let tenant = tenant.clone();
+        let max = usize::try_from(self.limits.max_line_size.0).unwrap_or(usize::MAX);
+        if max > 0 && e.line.len() > max {
+            let (reason, length) = (Reason::LineTooLong, e.line.len());
+            if !self.limits.max_line_size_truncate {
+                return self.numbers.dropped(&tenant, reason, 1, length as u64);
+            }
+            e.line.truncate(e.line.floor_char_boundary(max));
+            let lost = (length - e.line.len()) as u64;
+            self.numbers.mutated(&tenant, reason, lost);
+        }
         let metadata: usize = e.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
         let bytes = (e.line.len() + metadata) as u64;
         let full = |b: &Batch| b.bytes + bytes > self.config.batchsize;
         if self.batches.get(&tenant).is_some_and(full) {
             self.flush(&tenant).await;
         }
-        let batch = self.batches.entry(tenant).or_insert_with(|| Batch {
-            streams: BTreeMap::new(),
+        let batch = self.batches.entry(tenant.clone()).or_insert_with(|| Batch {
+            streams: Vec::new(),
+            index: BTreeMap::new(),
+            last: 0,
             bytes: 0,
             entries: 0,
             since: Instant::now(),
         });
         let streams_max = usize::try_from(self.limits.max_streams).unwrap_or(0);
-        let new = !batch.streams.contains_key(&e.labels);
-        if streams_max > 0 && new && batch.streams.len() >= streams_max {
-            return self.dropped(1, bytes);
-        }
-        batch.bytes += bytes;
-        batch.entries += 1;
-        batch.streams.entry(e.labels).or_default().push(Line {
+        let line = Line {
             time_ns: e.time_ns,
             text: e.line,
             metadata: e.metadata,
             _ticket: e.ticket,
-        });
+        };
+        if batch.put(e.labels, line, streams_max) {
+            batch.bytes += bytes;
+            batch.entries += 1;
+        } else {
+            let reason = Reason::StreamLimited;
+            self.numbers.dropped(&tenant, reason, 1, bytes);
+        }
     }
 
-    /// Sends a batch until it is taken or given up.
+    /// Sends a batch until it is taken or given up, and notes that (AGT4).
     async fn flush(&mut self, tenant: &str) {
         let Some(batch) = self.batches.remove(tenant) else {
             return;
         };
+        self.deliver(tenant, &batch).await;
+        // Its tickets end here.
+        drop(batch);
+        super::note(&self.ledger).await;
+    }
+
+    async fn deliver(&self, tenant: &str, batch: &Batch) {
         let mut raw = Vec::with_capacity(usize::try_from(batch.bytes).unwrap_or(0) + 1024);
         for (labels, lines) in &batch.streams {
             let labels = selector(labels, &self.config.external_labels);
@@ -223,32 +271,42 @@ impl Sender {
         compress_snappy(&raw, &mut body);
         drop(raw);
         let body = bytes::Bytes::from(body);
-        self.numbers
-            .encoded_bytes
-            .fetch_add(body.len() as u64, Relaxed);
-        let backoff = &self.config.backoff_config;
-        let mut pause = backoff.min_period.as_std();
-        let mut tries = 0;
-        let reason = loop {
-            tries += 1;
-            match self.send(tenant, body.clone()).await {
+        let sent = body.len() as u64;
+        self.numbers.encoded(sent);
+        let mut backoff = Backoff::new(&self.config.backoff_config);
+        let (error, reason) = loop {
+            let (error, limited) = match self.send(tenant, body.clone()).await {
                 Outcome::Done => {
-                    self.numbers.sent_entries.fetch_add(batch.entries, Relaxed);
-                    self.numbers.sent_bytes.fetch_add(batch.bytes, Relaxed);
-                    return;
+                    self.lags(batch);
+                    return self.numbers.sent(batch.entries, sent);
                 }
-                Outcome::Never(reason) => break reason,
-                Outcome::Later(reason) if tries >= backoff.max_retries => break reason,
-                Outcome::Later(reason) => {
-                    self.numbers.retries.fetch_add(1, Relaxed);
-                    tracing::warn!(host = %self.numbers.host, error = %reason, "error sending batch, will retry");
+                Outcome::Never(error) => break (error, Reason::Refused),
+                Outcome::Limited(error) if self.config.drop_rate_limited_batches => {
+                    break (error, Reason::RateLimited);
                 }
+                Outcome::Limited(error) => (error, Reason::RateLimited),
+                Outcome::Later(error) => (error, Reason::Refused),
+            };
+            self.numbers.retried(tenant);
+            tracing::warn!(host = %self.numbers.host(), %error, "error sending batch, will retry");
+            tokio::time::sleep(backoff.wait()).await;
+            if backoff.is_over() {
+                break (error, limited);
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(backoff.max_period.as_std());
         };
-        tracing::error!(host = %self.numbers.host, error = %reason, "final error sending batch, it is dropped");
-        self.dropped(batch.entries, batch.bytes);
+        tracing::error!(host = %self.numbers.host(), %error, "final error sending batch, it is dropped");
+        self.numbers.dropped(tenant, reason, batch.entries, sent);
+    }
+
+    /// Notes how far behind each stream of a batch that was taken is.
+    fn lags(&self, batch: &Batch) {
+        let now = now_ns();
+        for (labels, lines) in &batch.streams {
+            if let Some(last) = lines.last() {
+                let lag = now.saturating_sub(last.time_ns) as f64 / 1e9;
+                self.numbers.lags(labels, lag);
+            }
+        }
     }
 
     async fn send(&self, tenant: &str, body: bytes::Bytes) -> Outcome {
@@ -265,7 +323,11 @@ impl Sender {
         if !tenant.is_empty() {
             request = request.header("X-Scope-OrgID", tenant);
         }
-        let mut answer = match request.body(body).send().await {
+        let start = Instant::now();
+        let answer = request.body(body).send().await;
+        let status = answer.as_ref().ok().map(|a| a.status().as_u16());
+        self.numbers.requested(status, start.elapsed());
+        let mut answer = match answer {
             Ok(a) => a,
             Err(e) => return Outcome::Later(crate::discovery::error_text(&e)),
         };
@@ -278,8 +340,8 @@ impl Sender {
         let line = said.lines().next().unwrap_or_default();
         let reason = format!("server returned HTTP status {status}: {line}");
         match status.as_u16() {
-            429 if self.config.drop_rate_limited_batches => Outcome::Never(reason),
-            429 | 500.. => Outcome::Later(reason),
+            429 => Outcome::Limited(reason),
+            500.. => Outcome::Later(reason),
             _ => Outcome::Never(reason),
         }
     }

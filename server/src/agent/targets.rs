@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::model::{Labels, LabelsBuilder};
-use exporters::logs::tail::{PathPattern, Target};
+use exporters::logs::tail::{Manner, PathPattern, Target};
 use parking_lot::Mutex;
 
 use super::{hostname, visible};
@@ -18,6 +18,42 @@ pub(super) type Inbox = Arc<Mutex<Option<Vec<Target>>>>;
 pub(super) struct FileJob {
     pub(super) name: String,
     pub(super) rules: Arc<Relabel>,
+    pub(super) manner: Manner,
+}
+
+/// What discovery has found, and what became of it: for people.
+#[derive(Debug, Default)]
+pub(super) struct Found(Mutex<BTreeMap<String, Vec<(String, Option<String>)>>>);
+
+/// Targets of one job that are shown.
+const SHOWN_MAX: usize = 1000;
+
+impl Found {
+    fn put(&self, job: &str, all: Vec<(String, Option<String>)>) {
+        self.0.lock().insert(job.to_owned(), all);
+    }
+
+    /// Every job with its targets: what was found, then what is read of it.
+    pub(super) fn text(&self) -> String {
+        let mut out = String::new();
+        for (job, all) in self.0.lock().iter() {
+            let active = all.iter().filter(|t| t.1.is_some()).count();
+            out.push_str(&format!(
+                "{job} ({active} / {} active targets)\n",
+                all.len()
+            ));
+            for (found, read) in all.iter().take(SHOWN_MAX) {
+                let read = read.as_deref().unwrap_or("dropped");
+                out.push_str(&format!("  {found}\n    {read}\n"));
+            }
+        }
+        out
+    }
+}
+
+fn labels_text<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let each = all.map(|(n, v)| format!("{n}={v:?}"));
+    format!("{{{}}}", each.collect::<Vec<_>>().join(", "))
 }
 
 /// Turns groups of targets into files to read.
@@ -25,7 +61,8 @@ pub(super) struct FileTargets {
     jobs: Vec<FileJob>,
     host: String,
     /// By number of the job.
-    found: Mutex<BTreeMap<usize, Vec<Target>>>,
+    targets: Mutex<BTreeMap<usize, Vec<Target>>>,
+    found: Arc<Found>,
     inbox: Inbox,
 }
 
@@ -51,12 +88,12 @@ pub(super) fn each(group: &TargetGroup) -> Vec<LabelsBuilder> {
 /// # Errors
 /// When its path is no pattern.
 pub(super) fn file_target(
-    job: usize,
-    rules: &Relabel,
+    number: usize,
+    job: &FileJob,
     mut labels: LabelsBuilder,
     here: &str,
 ) -> Result<Option<Target>, String> {
-    if !rules.apply(&mut labels) {
+    if !job.rules.apply(&mut labels) {
         return Ok(None);
     }
     let inner = |name: &str| labels.get(name).filter(|v| !v.is_empty());
@@ -68,7 +105,8 @@ pub(super) fn file_target(
         return Ok(None);
     };
     Ok(Some(Target {
-        job,
+        job: number,
+        manner: job.manner,
         path: PathPattern::new(path)?,
         exclude: inner("__path_exclude__")
             .map(PathPattern::new)
@@ -78,11 +116,12 @@ pub(super) fn file_target(
 }
 
 impl FileTargets {
-    pub(super) fn new(jobs: Vec<FileJob>, inbox: Inbox) -> Self {
+    pub(super) fn new(jobs: Vec<FileJob>, found: Arc<Found>, inbox: Inbox) -> Self {
         Self {
             jobs,
             host: hostname(),
-            found: Mutex::default(),
+            targets: Mutex::default(),
+            found,
             inbox,
         }
     }
@@ -93,17 +132,27 @@ impl GroupSink for FileTargets {
         let Some(number) = self.jobs.iter().position(|j| j.name == job) else {
             return;
         };
-        let rules = &self.jobs[number].rules;
-        let mut targets = Vec::new();
+        let Some(own) = self.jobs.get(number) else {
+            return;
+        };
+        let (mut targets, mut found) = (Vec::new(), Vec::new());
         for labels in groups.iter().flat_map(each) {
-            match file_target(number, rules, labels, &self.host) {
-                Ok(t) => targets.extend(t),
-                Err(e) => tracing::error!(job, error = %e, "a target cannot be read"),
-            }
+            let shown = labels_text(labels.iter());
+            let target = file_target(number, own, labels, &self.host);
+            let target = target.unwrap_or_else(|e| {
+                tracing::error!(job, error = %e, "a target cannot be read");
+                None
+            });
+            let read = target
+                .as_ref()
+                .map(|t| labels_text(t.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+            found.push((shown, read));
+            targets.extend(target);
         }
         tracing::debug!(job, targets = targets.len(), "targets of files");
-        let mut found = self.found.lock();
-        found.insert(number, targets);
-        *self.inbox.lock() = Some(found.values().flatten().cloned().collect());
+        self.found.put(job, found);
+        let mut all = self.targets.lock();
+        all.insert(number, targets);
+        *self.inbox.lock() = Some(all.values().flatten().cloned().collect());
     }
 }

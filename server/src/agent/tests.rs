@@ -100,6 +100,7 @@ fn run(file: &File, case: &Case, stages: &Node) -> Result<(), String> {
     let outside = Outside {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
+        rate: None,
     };
     let mut pipeline = match Pipeline::new(stages, &outside) {
         Ok(_) if case.expect_error => return Err("was not refused".into()),
@@ -196,6 +197,7 @@ fn refused(stages: &str) -> String {
     let outside = Outside {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
+        rate: None,
     };
     Pipeline::new(&node, &outside).unwrap_err().to_string()
 }
@@ -253,11 +255,52 @@ fn wrong_settings_are_refused() {
             "- metrics: {m: {type: Counter, config: {action: set}}}",
             "none of inc, add",
         ),
-        ("- geoip: {}", "not available"),
+        ("- geoip: {}", "db_type: \"\" is none of"),
+        ("- geoip: {db_type: asn}", "db is required"),
+        (
+            "- geoip: {db_type: asn, db: /nowhere/x.mmdb}",
+            "/nowhere/x.mmdb",
+        ),
         ("docker: {}", "expected a list"),
         ("- docker", "must be a map"),
     ] {
         let said = refused(stages);
         assert!(said.contains(want), "{stages}: {said}");
     }
+}
+
+/// Cases that the recording does not have.
+#[test]
+fn metrics_of_odd_values() {
+    let stages = "
+        - json: {expressions: {v: , s: }}
+        - metrics:
+            up: {type: Counter, source: v, config: {action: add}}
+            all: {type: Counter, source: v, config: {match_all: true, action: add}}
+            some: {type: Counter, source: s, config: {action: inc, value: x}}
+            level: {type: Gauge, source: v, prefix: my_, config: {action: sub}}";
+    let node: Node = parse_yaml(Path::new("s"), stages).unwrap();
+    let outside = Outside {
+        language: Arc::new(Languages),
+        numbers: Arc::new(Numbers::default()),
+        rate: None,
+    };
+    let mut pipeline = Pipeline::new(&node, &outside).unwrap();
+    for line in [
+        "{\"v\": -3, \"s\": \"x\"}",
+        "{\"v\": \"2.5\"}",
+        "{\"v\": \"many\"}",
+    ] {
+        let entry = Entry::new(0, line.into(), Arc::default());
+        pipeline.process(entry, 0, &mut |_| ());
+    }
+    let mut sink = Sink::new();
+    outside.numbers.collect(&mut sink, 0);
+    let have = samples(&sink.text());
+    let want = [
+        "my_level[] 0.5",
+        "promtail_custom_some[] 1",
+        "promtail_custom_up[] 2.5",
+    ];
+    assert_eq!(have, want);
 }

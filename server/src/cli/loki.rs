@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
+use super::args::{given, on, rest, switch, tell_rest, text};
 use super::flags::Values;
 use super::{complain, personality, print, prometheus};
 use crate::config::loki::{self, LokiConfig};
@@ -22,14 +23,6 @@ fn of_metrics(config: &LokiConfig) -> String {
 
 /// The verb.
 pub(super) fn command() -> Command {
-    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
-    let switch = |name: &'static str, help: &'static str| {
-        text(name, help)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_value("false")
-            .default_missing_value("true")
-    };
     Command::new("loki")
         .about("Runs the log server with the command line of Loki")
         .version(crate::api::BuildInfo::VERSION)
@@ -48,14 +41,7 @@ pub(super) fn command() -> Command {
         .arg(text("server.http-listen-port", "Port to listen on"))
         .arg(text("log.level", "debug, info, warn or error"))
         .arg(text("common.path-prefix", "Folder of the data"))
-        .arg(
-            Arg::new("rest")
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .action(ArgAction::Append)
-                .hide(true),
-        )
+        .arg(rest())
 }
 
 /// Loki, Promtail and the Redis exporter write long flags with one dash.
@@ -73,14 +59,6 @@ pub(super) fn dashes(args: Vec<OsString>) -> Vec<OsString> {
         _ => a,
     });
     each.collect()
-}
-
-fn on(m: &ArgMatches, name: &str) -> bool {
-    m.get_one::<String>(name).is_some_and(|v| v == "true")
-}
-
-fn given<'m>(m: &'m ArgMatches, name: &str) -> Option<&'m String> {
-    m.get_one::<String>(name).filter(|v| !v.is_empty())
 }
 
 fn config(m: &ArgMatches) -> Result<LokiConfig, String> {
@@ -131,9 +109,7 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         complain(&format!("{e}\n"));
         return Exit::Runtime.code();
     }
-    for rest in m.get_many::<String>("rest").into_iter().flatten() {
-        tracing::warn!(flag = %rest, "flag is accepted without effect");
-    }
+    tell_rest(m);
     match plan(config) {
         Ok(plan) => lifecycle::run(plan).code(),
         Err(e) => {

@@ -9,6 +9,7 @@
 
 mod alertmanager;
 mod amtool;
+mod args;
 mod backtest;
 mod check;
 mod check_rules;

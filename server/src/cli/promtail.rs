@@ -1,26 +1,18 @@
 //! `sextant promtail`: the command line of Promtail.
 
-use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use exporters::logs::entry::Entry;
 
+use super::args::{given, on, rest, switch, tell_rest, text};
 use super::{complain, exporters as shared, personality, print};
 use crate::agent::{Destination, Plan};
-use crate::config::promtail::{self, PromtailConfig};
+use crate::config::promtail::{self, ClientConfig, PromtailConfig};
 use crate::lifecycle::{self, Exit};
 
 /// The verb.
 pub(super) fn command() -> Command {
-    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
-    let switch = |name: &'static str, help: &'static str| {
-        text(name, help)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_value("false")
-            .default_missing_value("true")
-    };
     Command::new("promtail")
         .about("Reads logs and sends them on with the command line of Promtail")
         .version(crate::api::BuildInfo::VERSION)
@@ -41,23 +33,18 @@ pub(super) fn command() -> Command {
         .arg(switch("print-config-stderr", "Print the configuration"))
         .arg(text("server.http-listen-address", "Address to listen on"))
         .arg(text("server.http-listen-port", "Port to listen on"))
+        .arg(switch(
+            "server.enable-runtime-reload",
+            "Read the configuration again on POST /reload",
+        ))
+        .arg(text("positions.file", "Where positions are kept"))
+        .arg(text("client.url", "One more place to send to"))
+        .arg(text(
+            "client.external-labels",
+            "Labels of everything that is sent: name=value,name=value",
+        ))
         .arg(text("log.level", "debug, info, warn or error"))
-        .arg(
-            Arg::new("rest")
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true)
-                .action(ArgAction::Append)
-                .hide(true),
-        )
-}
-
-fn on(m: &ArgMatches, name: &str) -> bool {
-    m.get_one::<String>(name).is_some_and(|v| v == "true")
-}
-
-fn given<'m>(m: &'m ArgMatches, name: &str) -> Option<&'m String> {
-    m.get_one::<String>(name).filter(|v| !v.is_empty())
+        .arg(rest())
 }
 
 fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
@@ -72,6 +59,27 @@ fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
         c.server.http_listen_port =
             port.map_err(|_| format!("-server.http-listen-port {p:?} is not a port"))?;
     }
+    if let Some(f) = given(m, "positions.file") {
+        c.positions.filename.clone_from(f);
+    }
+    if let Some(url) = given(m, "client.url") {
+        c.clients.push(ClientConfig {
+            url: url.parse().map_err(|e| format!("-client.url: {e}"))?,
+            ..ClientConfig::default()
+        });
+    }
+    let labels = given(m, "client.external-labels").map_or("", |l| l);
+    for pair in labels.split(',').filter(|p| !p.is_empty()) {
+        let wrong = || format!("-client.external-labels: {pair:?} is not name=value");
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        for client in &mut c.clients {
+            // What stands in the file wins.
+            let labels = &mut client.external_labels.0;
+            let label = labels.entry(name.trim().to_owned());
+            label.or_insert_with(|| value.trim().to_owned());
+        }
+    }
+    c.server.enable_runtime_reload |= on(m, "server.enable-runtime-reload");
     Ok(c)
 }
 
@@ -168,10 +176,8 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         complain(&format!("{e}\n"));
         return Exit::Runtime.code();
     }
-    for rest in m.get_many::<String>("rest").into_iter().flatten() {
-        tracing::warn!(flag = %rest, "flag is accepted without effect");
-    }
-    let mut plan = match Plan::new(config) {
+    tell_rest(m);
+    let plan = match Plan::new(config) {
         Ok(p) => p,
         Err(e) => {
             complain(&format!("Unable to parse config: {e}\n"));
@@ -182,18 +188,14 @@ pub(super) fn run(m: &ArgMatches) -> u8 {
         print("Valid config file! No syntax issues found\n");
         return Exit::Ok.code();
     }
-    if on(m, "stdin") {
-        if !on(m, "dry-run") {
-            complain("-stdin without -dry-run is not available here\n");
-            return Exit::Runtime.code();
-        }
-        let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-        plan.stdin(lines, &mut show);
-        return Exit::Ok.code();
-    }
     let to = match on(m, "dry-run") {
-        true => Destination::Print(show),
-        false => Destination::Clients,
+        true => || Destination::Print(show),
+        false => || Destination::Clients,
     };
-    lifecycle::run_agent(plan, to, &shared::listener()).code()
+    if on(m, "stdin") {
+        return lifecycle::run_stdin(plan, to()).code();
+    }
+    let m = m.clone();
+    let load = Box::new(move || self::config(&m));
+    lifecycle::run_agent(plan, to, load, &shared::listener()).code()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::run::DRAIN;
 use super::signals::{Request, Signals};
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
 use super::{Exit, ExporterPlan};
 use crate::exporting::router;
 use crate::http::{Guard, Listener, ListenerOptions, bind};
@@ -74,18 +74,9 @@ impl Prepared {
 
 /// Runs one exporter and nothing else until it is told to stop.
 pub(crate) fn run_exporter(plan: &ExporterPlan, options: &ListenerOptions) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build();
-    let runtime = match runtime {
-        Ok(r) => r,
-        Err(e) => {
-            tracing::error!(error = %e, "the runtime could not be started");
-            return Exit::Runtime;
-        }
-    };
-    let exit = runtime.block_on(async {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.max_blocking_threads(BLOCKING_THREADS);
+    tasks::block_on(&mut builder, Exit::Runtime, async {
         let prepared = prepare(plan, options, &Arc::default()).await;
         let (prepared, mut signals) = match (prepared, Signals::new()) {
             (Ok(p), Ok(s)) => (p, s),
@@ -108,7 +99,5 @@ pub(crate) fn run_exporter(plan: &ExporterPlan, options: &ListenerOptions) -> Ex
         }
         http.stop(DRAIN).await;
         Exit::Ok
-    });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    exit
+    })
 }

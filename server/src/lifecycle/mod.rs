@@ -22,7 +22,7 @@ mod signals;
 mod store;
 mod tasks;
 
-pub(crate) use agent::run_agent;
+pub(crate) use agent::{run_agent, run_stdin};
 pub(crate) use exporters::run_exporter;
 pub(crate) use plan::{
     AlertmanagerPlan, ClusterPlan, ConfigSource, ExporterPlan, Familiar, Plan, StorageOptions,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::reload::{in_force, reload, warn_once, watch_files};
 use super::services::{self, Services};
 use super::signals::{Request, Signals};
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
 use super::{Exit, Plan, agent, alerting, exporters, store};
 use crate::api::loki::upkeep::Upkeep;
 use crate::api::prometheus::router;
@@ -28,20 +28,9 @@ const TAILS_END: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("sextant")
-        .build();
-    let runtime = match runtime {
-        Ok(r) => r,
-        Err(e) => {
-            tracing::error!(error = %e, "the runtime could not be started");
-            return Exit::Start;
-        }
-    };
-    let exit = runtime.block_on(serve(plan));
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    exit
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_name("sextant");
+    tasks::block_on(&mut builder, Exit::Start, serve(plan))
 }
 
 /// What is needed before anything is started.

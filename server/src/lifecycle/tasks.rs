@@ -4,8 +4,30 @@ use std::future::Future;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use super::Exit;
+
+/// Runs a whole process on the runtime of `builder`, or ends with `failed` when there is none. What
+/// still blocks at the end has a second.
+pub(super) fn block_on(
+    builder: &mut Builder,
+    failed: Exit,
+    whole: impl Future<Output = Exit>,
+) -> Exit {
+    let runtime = match builder.enable_all().build() {
+        Ok(r) => r,
+        Err(e) => {
+            tracing::error!(error = %e, "the runtime could not be started");
+            return failed;
+        }
+    };
+    let exit = runtime.block_on(whole);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit
+}
 
 /// The registry.
 pub(crate) struct Tasks {

@@ -1,9 +1,12 @@
 //! `json`: values by JMESPath expressions.
 
+use std::sync::Arc;
+
 use jmespath::{Expression, Variable};
 
-use super::{Now, Simple};
+use super::{Build, Now, Simple};
 use crate::logs::entry::{Entry, Value};
+use crate::logs::language::Language;
 use crate::logs::settings::Settings;
 
 /// The stage.
@@ -11,10 +14,11 @@ pub(super) struct Json {
     expressions: Vec<(String, Expression<'static>)>,
     source: Option<String>,
     drop_malformed: bool,
+    language: Arc<dyn Language>,
 }
 
 impl Json {
-    pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
+    pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
         let mut expressions = Vec::new();
         for (name, text) in s.mapping("expressions")? {
             let compiled = jmespath::compile(&text).map_err(|e| {
@@ -32,6 +36,7 @@ impl Json {
             expressions,
             source: s.source()?,
             drop_malformed: s.flag("drop_malformed", false)?,
+            language: b.outside.language.clone(),
         })
     }
 }
@@ -51,14 +56,16 @@ impl Simple for Json {
         };
         for (name, expression) in &self.expressions {
             if let Ok(found) = expression.search(&data) {
-                entry.extracted.insert(name.clone(), value(&found));
+                entry
+                    .extracted
+                    .insert(name.clone(), value(&found, self.language.as_ref()));
             }
         }
         true
     }
 }
 
-fn value(v: &Variable) -> Value {
+fn value(v: &Variable, l: &dyn Language) -> Value {
     match v {
         Variable::Null => Value::Null,
         Variable::Bool(b) => Value::Bool(*b),
@@ -66,14 +73,14 @@ fn value(v: &Variable) -> Value {
         Variable::Number(n) => n.as_f64().map_or(Value::Null, Value::Float),
         Variable::Array(_) | Variable::Object(_) | Variable::Expref(_) => {
             let mut out = String::new();
-            write(v, &mut out);
+            write(v, l, &mut out);
             Value::Text(out)
         }
     }
 }
 
 /// The JSON text of lists and maps: keys sorted, numbers as floats.
-fn write(v: &Variable, out: &mut String) {
+fn write(v: &Variable, l: &dyn Language, out: &mut String) {
     match v {
         Variable::Array(list) => {
             out.push('[');
@@ -81,7 +88,7 @@ fn write(v: &Variable, out: &mut String) {
                 if i > 0 {
                     out.push(',');
                 }
-                write(v, out);
+                write(v, l, out);
             }
             out.push(']');
         }
@@ -91,49 +98,15 @@ fn write(v: &Variable, out: &mut String) {
                 if i > 0 {
                     out.push(',');
                 }
-                quote(k, out);
+                out.push_str(&l.json_text(k));
                 out.push(':');
-                write(v, out);
+                write(v, l, out);
             }
             out.push('}');
         }
-        Variable::String(t) => quote(t, out),
+        Variable::String(t) => out.push_str(&l.json_text(t)),
         Variable::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Variable::Number(n) => {
-            let v = n.as_f64().unwrap_or(0.0);
-            let plain = v == 0.0 || (1e-6..1e21).contains(&v.abs());
-            out.push_str(&if plain { v.to_string() } else { exponent(v) });
-        }
+        Variable::Number(n) => out.push_str(&l.json_number(n.as_f64().unwrap_or(0.0))),
         Variable::Null | Variable::Expref(_) => out.push_str("null"),
     }
-}
-
-/// `1e+21`, `1e-7`.
-fn exponent(v: f64) -> String {
-    let text = format!("{v:e}");
-    match text.split_once('e') {
-        Some((m, e)) if !e.starts_with('-') => format!("{m}e+{e}"),
-        _ => text,
-    }
-}
-
-/// Appends a JSON text in which `<`, `>`, `&` and the two line separators are escaped.
-pub(super) fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }

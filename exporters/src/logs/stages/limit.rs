@@ -1,12 +1,14 @@
-//! `limit`: so many entries a second.
+//! `limit`: so many entries a second; and the limit of all pipelines together.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use super::{Flow, Now, Stage};
 use crate::logs::entry::Entry;
+use crate::logs::numbers::Numbers;
 use crate::logs::settings::Settings;
 
 /// Label values with a bucket of their own, at least as many as the setting says.
@@ -15,6 +17,8 @@ const DISTINCT_MIN: usize = 10_000;
 const DISTINCT_MAX: usize = 1_000_000;
 /// Why entries end here.
 const REASON: &str = "ratelimit_drop_stage";
+/// The same for all pipelines together.
+const REASON_ALL: &str = "global_rate_limiter_drop";
 
 /// Tokens that come back with time.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,55 @@ impl Bucket {
             self.tokens = left;
         }
         left
+    }
+}
+
+/// How long until the tokens that are owed have come.
+fn until_paid(left: f64, rate: f64) -> Duration {
+    Duration::from_secs_f64((-left / rate).clamp(0.0, 3600.0))
+}
+
+/// A limit that every entry passes behind its stages, whichever pipeline it comes from.
+#[derive(Debug)]
+pub struct ReadRate {
+    bucket: Mutex<Option<Bucket>>,
+    rate: f64,
+    burst: f64,
+    drop: bool,
+}
+
+impl ReadRate {
+    /// So many a second, and so many at once; with `drop` those beyond end, else they wait.
+    #[must_use]
+    pub fn new(rate: f64, burst: i64, drop: bool) -> Self {
+        Self {
+            bucket: Mutex::default(),
+            rate,
+            burst: burst as f64,
+            drop,
+        }
+    }
+
+    /// Hands an entry on, or ends it. Gives how long to wait before the next one.
+    pub(super) fn pass(
+        &self,
+        entry: Entry,
+        now_ns: i64,
+        numbers: &Numbers,
+        out: &mut dyn FnMut(Entry),
+    ) -> Duration {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = bucket.get_or_insert(Bucket {
+            tokens: self.burst,
+            at_ns: now_ns,
+        });
+        let left = bucket.take(self.rate, self.burst, now_ns, !self.drop);
+        if left < 0.0 && self.drop {
+            numbers.dropped(REASON_ALL);
+            return Duration::ZERO;
+        }
+        out(entry);
+        until_paid(left, self.rate)
     }
 }
 
@@ -105,8 +158,7 @@ impl Stage for Limit {
             return Flow::On(entry);
         }
         if waits {
-            let owed = (-left / rate).min(3600.0);
-            self.owed = Duration::from_secs_f64(owed);
+            self.owed = until_paid(left, rate);
             return Flow::On(entry);
         }
         now.numbers.dropped(REASON);

@@ -62,7 +62,9 @@ impl Stage for Match {
     }
 
     fn tick(&mut self, now: Now<'_>) -> Vec<Entry> {
-        self.released(|p, out| p.tick(now.ns, &mut |e| out.push(e)))
+        self.released(|p, out| {
+            p.tick(now.ns, &mut |e| out.push(e));
+        })
     }
 
     fn finish(&mut self, now: Now<'_>) -> Vec<Entry> {

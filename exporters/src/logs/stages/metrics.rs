@@ -29,6 +29,8 @@ struct Metric {
     match_all: bool,
     bytes: bool,
     value: Option<String>,
+    /// Goes up only: what is less than nothing is no value of it.
+    rises: bool,
 }
 
 /// The stage.
@@ -119,6 +121,7 @@ fn metric(name: &str, node: &Node, b: &Build<'_>) -> Result<Metric, String> {
         match_all: match_all && kind == "counter",
         bytes,
         value,
+        rises: kind == "counter",
     })
 }
 
@@ -137,6 +140,8 @@ impl Metric {
         let amount = match (self.match_all, self.bytes) {
             (true, true) => Some(entry.line.len() as f64),
             (true, false) if self.action == Action::Inc => Some(1.0),
+            // There is no value that could be added.
+            (true, false) => None,
             _ => {
                 let Some(found) = found else { return };
                 let text = found.text();
@@ -153,7 +158,8 @@ impl Metric {
                 }
             }
         };
-        let Some(n) = amount.filter(|n| !n.is_nan()) else {
+        let falls = |n: f64| self.rises && n < 0.0;
+        let Some(n) = amount.filter(|n| !n.is_nan() && !falls(*n)) else {
             return;
         };
         let action = self.action;

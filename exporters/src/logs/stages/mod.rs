@@ -16,6 +16,7 @@ mod decolorize;
 mod docker;
 mod drop;
 mod eventlogmessage;
+mod geoip;
 mod json;
 mod labels;
 mod limit;
@@ -42,6 +43,7 @@ use super::language::Language;
 use super::numbers::Numbers;
 use super::settings::{Node, Settings};
 
+pub use limit::ReadRate;
 pub use tenant::TENANT_LABEL;
 
 /// Pipelines inside pipelines at most.
@@ -59,6 +61,8 @@ pub struct Outside {
     pub language: Arc<dyn Language>,
     /// Where is counted.
     pub numbers: Arc<Numbers>,
+    /// How many lines may leave all pipelines together.
+    pub rate: Option<Arc<ReadRate>>,
 }
 
 /// What a stage knows while it works.
@@ -118,6 +122,8 @@ impl<S: Simple> Stage for S {
 pub struct Pipeline {
     stages: Vec<Box<dyn Stage>>,
     numbers: Arc<Numbers>,
+    /// None in a pipeline inside a stage.
+    rate: Option<Arc<ReadRate>>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -158,7 +164,7 @@ fn stage(name: &str, settings: &Node, b: &Build<'_>) -> Result<Box<dyn Stage>, S
     Ok(match name {
         "docker" => docker::build(b)?,
         "cri" => cri::build(s()?, b)?,
-        "json" => Box::new(json::Json::new(s()?)?),
+        "json" => Box::new(json::Json::new(s()?, b)?),
         "logfmt" => Box::new(logfmt::Logfmt::new(s()?)?),
         "regex" => Box::new(regex::Regex::new(s()?, b)?),
         "replace" => Box::new(replace::Replace::new(s()?, b)?),
@@ -177,12 +183,12 @@ fn stage(name: &str, settings: &Node, b: &Build<'_>) -> Result<Box<dyn Stage>, S
         "sampling" => Box::new(sampling::Sampling::new(s()?)?),
         "limit" => Box::new(limit::Limit::new(s()?)?),
         "multiline" => Box::new(multiline::Multiline::new(s()?, b)?),
-        "pack" => Box::new(pack::Pack::new(s()?)?),
+        "pack" => Box::new(pack::Pack::new(s()?, b)?),
         "tenant" => Box::new(tenant::Tenant::new(s()?)?),
         "decolorize" => Box::new(decolorize::Decolorize::new(b)),
         "eventlogmessage" => Box::new(eventlogmessage::EventLogMessage::new(s()?)?),
         "metrics" => Box::new(metrics::Metrics::new(s()?, b)?),
-        "geoip" => return Err("this stage is not available: remove it from the pipeline".into()),
+        "geoip" => Box::new(geoip::GeoIp::new(s()?)?),
         other => return Err(format!("Unknown stage type: {other}")),
     })
 }
@@ -194,6 +200,16 @@ impl Pipeline {
     /// Names the stage and what is wrong with it (PST3).
     pub fn new(stages: &Node, outside: &Outside) -> Result<Self, StageError> {
         Self::build(stages, outside, 0)
+    }
+
+    /// A pipeline that changes nothing.
+    #[must_use]
+    pub fn empty(outside: &Outside) -> Self {
+        Self {
+            stages: Vec::new(),
+            numbers: outside.numbers.clone(),
+            rate: outside.rate.clone(),
+        }
     }
 
     fn build(stages: &Node, outside: &Outside, depth: usize) -> Result<Self, StageError> {
@@ -237,6 +253,7 @@ impl Pipeline {
         Ok(Self {
             stages: out,
             numbers: outside.numbers.clone(),
+            rate: outside.rate.clone().filter(|_| depth == 0),
         })
     }
 
@@ -254,21 +271,27 @@ impl Pipeline {
         now_ns: i64,
         out: &mut dyn FnMut(Entry),
     ) -> Duration {
+        let mut owed = Duration::ZERO;
+        let (rate, numbers) = (self.rate.clone(), Arc::clone(&self.numbers));
+        let mut left = |e: Entry| match &rate {
+            None => out(e),
+            Some(r) => owed = owed.max(r.pass(e, now_ns, &numbers, out)),
+        };
         if self.stages.is_empty() {
-            out(entry);
-            return Duration::ZERO;
+            left(entry);
+            return owed;
         }
         let labels = entry.labels.iter();
         entry.extracted = labels
             .map(|(n, v)| (n.clone(), Value::Text(v.clone())))
             .collect::<BTreeMap<_, _>>();
-        self.from(0, entry, now_ns, out);
-        self.pause()
+        self.from(0, entry, now_ns, &mut left);
+        self.pause().max(owed)
     }
 
-    /// Hands on what has waited long enough.
-    pub fn tick(&mut self, now_ns: i64, out: &mut dyn FnMut(Entry)) {
-        self.released(now_ns, out, |s, now| s.tick(now));
+    /// Hands on what has waited long enough. Gives how long to wait, like [`Pipeline::process`].
+    pub fn tick(&mut self, now_ns: i64, out: &mut dyn FnMut(Entry)) -> Duration {
+        self.released(now_ns, out, |s, now| s.tick(now))
     }
 
     /// Hands on what waits, at the end.
@@ -277,7 +300,9 @@ impl Pipeline {
     }
 
     fn pause(&mut self) -> Duration {
-        self.stages.iter_mut().map(|s| s.pause()).sum()
+        // Waits for several limits pass at the same time.
+        let waits = self.stages.iter_mut().map(|s| s.pause());
+        waits.max().unwrap_or(Duration::ZERO)
     }
 
     fn released(
@@ -285,17 +310,23 @@ impl Pipeline {
         now_ns: i64,
         out: &mut dyn FnMut(Entry),
         release: impl Fn(&mut dyn Stage, Now<'_>) -> Vec<Entry>,
-    ) {
-        let numbers = Arc::clone(&self.numbers);
+    ) -> Duration {
+        let (rate, numbers) = (self.rate.clone(), Arc::clone(&self.numbers));
         let now = Now {
             ns: now_ns,
             numbers: &numbers,
         };
+        let mut owed = Duration::ZERO;
+        let mut left = |e: Entry| match &rate {
+            None => out(e),
+            Some(r) => owed = owed.max(r.pass(e, now_ns, &numbers, out)),
+        };
         for i in 0..self.stages.len() {
             for e in release(self.stages[i].as_mut(), now) {
-                self.from(i + 1, e, now_ns, out);
+                self.from(i + 1, e, now_ns, &mut left);
             }
         }
+        owed
     }
 
     /// Runs the stages from number `first` on.

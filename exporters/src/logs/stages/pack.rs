@@ -1,10 +1,11 @@
 //! `pack`: labels and the line become one JSON object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::json::quote;
-use super::{Now, Simple};
+use super::{Build, Now, Simple};
 use crate::logs::entry::Entry;
+use crate::logs::language::Language;
 use crate::logs::settings::Settings;
 
 /// Key of the line.
@@ -14,13 +15,15 @@ const ENTRY: &str = "_entry";
 pub(super) struct Pack {
     names: Vec<String>,
     ingest_timestamp: bool,
+    language: Arc<dyn Language>,
 }
 
 impl Pack {
-    pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
+    pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
         Ok(Self {
             names: s.texts("labels")?.unwrap_or_default(),
             ingest_timestamp: s.flag("ingest_timestamp", true)?,
+            language: b.outside.language.clone(),
         })
     }
 }
@@ -35,16 +38,16 @@ impl Simple for Pack {
             }
         }
         let mut line = String::from("{");
+        let mut put = |t: &str, behind: char| {
+            line.push_str(&self.language.json_text(t));
+            line.push(behind);
+        };
         for (n, v) in &packed {
-            quote(n, &mut line);
-            line.push(':');
-            quote(v, &mut line);
-            line.push(',');
+            put(n, ':');
+            put(v, ',');
         }
-        quote(ENTRY, &mut line);
-        line.push(':');
-        quote(&entry.line, &mut line);
-        line.push('}');
+        put(ENTRY, ':');
+        put(&entry.line, '}');
         for n in &self.names {
             entry.remove_label(n);
         }

@@ -1,5 +1,6 @@
 //! One path and the files that stand and stood there.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -8,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::charset::Charset;
 use super::reader::{Reader, Step, is_same};
 use super::{FileNumbers, TURN_BYTES};
-use crate::logs::entry::{Entry, LabelSet};
-use crate::logs::positions::{Known, Record};
+use crate::logs::entry::{Entry, LabelSet, Ticket};
+use crate::logs::positions::{Known, Ledger, Record};
 
 /// How long a rotated file is still looked at after its last line: writers keep it open for a while.
 const LINGER_NS: i64 = 10_000_000_000;
@@ -20,9 +22,15 @@ const ROTATED_MAX: usize = 64;
 /// Suffixes of files that are compressed: their lines cannot be read here.
 const COMPRESSED: [&str; 7] = [".gz", ".z", ".bz2", ".xz", ".zst", ".lz4", ".tmp"];
 
+/// What lines are given, and how they are read.
+pub(super) type Lines = (Arc<LabelSet>, Charset);
+
 /// A path that is followed.
 #[derive(Debug)]
 pub(super) struct Followed {
+    ledger: Arc<Ledger>,
+    name: String,
+    charset: Charset,
     pub(super) labels: Arc<LabelSet>,
     pub(super) numbers: FileNumbers,
     current: Option<Reader>,
@@ -46,8 +54,19 @@ fn began(meta: &fs::Metadata) -> Option<SystemTime> {
     meta.created().or_else(|_| meta.modified()).ok()
 }
 
+/// The file that a path stands for: behind a link, where the link leads. Rotated files lie beside
+/// that.
+fn behind_link(path: &Path) -> Cow<'_, Path> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+    match fs::canonicalize(path) {
+        Ok(real) if is_link => Cow::Owned(real),
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// Files beside `path` that carry its name with a suffix, with the time they began; oldest first.
 fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
+    let path = behind_link(path);
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
         return Vec::new();
     };
@@ -92,8 +111,12 @@ pub(super) fn has_moved(r: &Record) -> bool {
 }
 
 impl Followed {
-    fn new(labels: Arc<LabelSet>) -> Self {
+    fn new(path: &Path, lines: Lines, ledger: &Arc<Ledger>) -> Self {
+        let (labels, charset) = lines;
         Self {
+            ledger: Arc::clone(ledger),
+            name: path.to_string_lossy().into_owned(),
+            charset,
             labels,
             numbers: FileNumbers::default(),
             current: None,
@@ -106,15 +129,15 @@ impl Followed {
     /// Opens a path where `known` says it was left.
     pub(super) fn open(
         path: &Path,
-        labels: Arc<LabelSet>,
-        known: &Known,
+        lines: Lines,
+        (known, ledger): (&Known, &Arc<Ledger>),
         now_ns: i64,
     ) -> io::Result<Self> {
         let name = path.to_string_lossy();
         let meta = fs::metadata(path)?;
         let saved = known.offsets.get(name.as_ref());
         let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
-        let mut f = Self::new(labels);
+        let mut f = Self::new(path, lines, ledger);
         let mine = || known.records.iter().filter(|r| r.path == name);
         for r in mine().filter(|r| r.rotated) {
             f.find_rotated(path, r, now_ns);
@@ -129,19 +152,31 @@ impl Followed {
                 0
             }
         };
-        let mut current = Reader::open(path, offset, now_ns)?;
+        let mut current = Reader::open(f.of(), path, offset, now_ns)?;
         if !current.is_file(&meta) {
             // Rotated between the two looks: the place was the other's, which is rotated now.
-            current = Reader::open(path, 0, now_ns)?;
+            current = Reader::open(f.of(), path, 0, now_ns)?;
             for r in mine().filter(|r| !r.rotated) {
                 f.find_rotated(path, r, now_ns);
             }
         }
         f.unseen = f.oldest_known();
         let there = birth(&current.metadata()?);
+        f.ledger.follow(&current.mark);
         f.current = Some(current);
         f.find_unseen(path, there, now_ns);
         Ok(f)
+    }
+
+    /// What readers of its files are told.
+    fn of(&self) -> (&str, Charset) {
+        (&self.name, self.charset)
+    }
+
+    /// Takes in a file that has left the path.
+    fn put_rotated(&mut self, r: Reader) {
+        r.mark.leave();
+        self.rotated.push_back(r);
     }
 
     /// Opens the file of a record under the name it has now, at its saved place.
@@ -151,9 +186,10 @@ impl Followed {
             .find(|(_, p, m)| is_same(p, m, &r.identity));
         if let Some((_, p, m)) = found
             && !self.rotated.iter().any(|r| r.is_file(&m))
-            && let Ok(reader) = Reader::open(&p, r.offset, now_ns)
+            && let Ok(reader) = Reader::open(self.of(), &p, r.offset, now_ns)
         {
-            self.rotated.push_back(reader);
+            self.ledger.follow(&reader.mark);
+            self.put_rotated(reader);
         }
     }
 
@@ -161,12 +197,12 @@ impl Followed {
     /// is left of them.
     pub(super) fn open_missing(
         path: &Path,
-        labels: Arc<LabelSet>,
-        known: &Known,
+        lines: Lines,
+        (known, ledger): (&Known, &Arc<Ledger>),
         now_ns: i64,
     ) -> Option<Self> {
         let name = path.to_string_lossy();
-        let mut f = Self::new(labels);
+        let mut f = Self::new(path, lines, ledger);
         for r in known.records.iter().filter(|r| r.path == name) {
             f.find_rotated(path, r, now_ns);
         }
@@ -195,10 +231,11 @@ impl Followed {
         let Some(since) = self.unseen.take() else {
             return;
         };
+        let real = behind_link(path);
         for (at, p, meta) in siblings(path) {
             let id = birth(&meta);
-            let open = |r: &Reader| (r.identity.dev, r.identity.inode) == (id.0, id.1);
-            let new = at >= since && id != now_there && is_rotation_of(path, &p);
+            let open = |r: &Reader| r.is_file(&meta);
+            let new = at >= since && id != now_there && is_rotation_of(&real, &p);
             if !new || self.rotated.iter().any(open) || self.finished.contains(&id) {
                 continue;
             }
@@ -206,8 +243,9 @@ impl Followed {
                 self.unseen = Some(at);
                 break;
             }
-            if let Ok(reader) = Reader::open(&p, 0, now_ns) {
-                self.rotated.push_back(reader);
+            if let Ok(reader) = Reader::open(self.of(), &p, 0, now_ns) {
+                self.ledger.follow(&reader.mark);
+                self.put_rotated(reader);
             }
         }
         let age = |r: &Reader| r.metadata().ok().as_ref().and_then(began);
@@ -222,7 +260,7 @@ impl Followed {
             let waits = self
                 .unseen
                 .is_some_and(|u| began(&meta).is_some_and(|b| b > u));
-            if waits || !r.closed || !r.progress.is_idle() {
+            if waits || !r.closed || !r.mark.progress.is_idle() {
                 break;
             }
             self.finished.push_back(birth(&meta));
@@ -233,45 +271,38 @@ impl Followed {
         }
     }
 
-    /// The path is not there any more. True when nothing of it is left to be read or delivered.
-    pub(super) fn vanished(&mut self) -> bool {
+    /// The path is not to be read any more, or not there. True when nothing of it is left to be
+    /// read or delivered.
+    pub(super) fn vanished(&mut self, path: &Path, now_ns: i64) -> bool {
         if let Some(r) = self.current.take() {
-            self.rotated.push_back(r);
+            self.put_rotated(r);
+        }
+        if !path.exists() {
+            // Another file may have come and gone since.
+            self.unseen = self.unseen.or(self.newest_known());
+            self.find_unseen(path, (0, 0, None), now_ns);
         }
         self.rotated.is_empty()
     }
 
     /// Bytes of the path's file that are done; none without a file there.
     pub(super) fn done(&self) -> Option<u64> {
-        Some(self.current.as_ref()?.progress.done())
+        Some(self.current.as_ref()?.mark.progress.done())
     }
 
     /// What is known of all its files.
-    pub(super) fn records(&self, name: &str, out: &mut Vec<Record>) {
-        let record = |r: &Reader, rotated| Record {
-            path: name.to_owned(),
-            identity: r.identity,
-            offset: r.progress.done(),
-            rotated,
-        };
-        out.extend(self.rotated.iter().map(|r| record(r, true)));
-        out.extend(self.current.iter().map(|r| record(r, false)));
+    pub(super) fn records(&self, out: &mut Vec<Record>) {
+        let all = self.rotated.iter().chain(&self.current);
+        out.extend(all.map(|r| r.mark.record()));
     }
 
     /// Reads what is there, oldest file first.
-    pub(super) fn turn(
-        &mut self,
-        path: &Path,
-        now_ns: i64,
-        out: &mut dyn FnMut(Entry),
-    ) -> io::Result<usize> {
-        self.look(path, now_ns)?;
+    pub(super) fn turn(&mut self, now_ns: i64, out: &mut dyn FnMut(Entry)) -> io::Result<usize> {
         let labels = Arc::clone(&self.labels);
         let mut lines = 0;
-        let mut take = |line: &[u8], ticket: &crate::logs::entry::Ticket| {
-            let text = String::from_utf8_lossy(line).into_owned();
+        let mut take = |text: String, ticket: Ticket| {
             let mut e = Entry::new(now_ns, text, labels.clone());
-            e.ticket = Some(ticket.clone());
+            e.ticket = Some(ticket);
             lines += 1;
             out(e);
         };
@@ -313,7 +344,7 @@ impl Followed {
     }
 
     /// Finds out what has become of the path.
-    fn look(&mut self, path: &Path, now_ns: i64) -> io::Result<()> {
+    pub(super) fn look(&mut self, path: &Path, now_ns: i64) -> io::Result<()> {
         let meta = match fs::metadata(path) {
             Ok(m) => m,
             // A rename without a new file yet: the open one is read on.
@@ -322,26 +353,32 @@ impl Followed {
         };
         self.numbers.file_bytes = meta.len();
         let Some(r) = self.current.as_mut() else {
-            let new = Reader::open(path, 0, now_ns)?;
+            let new = Reader::open(self.of(), path, 0, now_ns)?;
             let there = birth(&new.metadata()?);
+            self.ledger.follow(&new.mark);
             self.current = Some(new);
             self.unseen = self.unseen.or(self.newest_known());
             self.find_unseen(path, there, now_ns);
             return Ok(());
         };
         if !r.is_file(&meta) {
-            let new = Reader::open(path, 0, now_ns)?;
+            let new = Reader::open(self.of(), path, 0, now_ns)?;
             // It may have been rotated again meanwhile: what counts is the file that is open.
             let there = birth(&new.metadata()?);
-            if let Some(mut old) = self.current.replace(new) {
+            if let Some(mut old) = self.current.take() {
+                // Noted as gone before the other comes.
+                old.mark.leave();
                 old.read_at_ns = now_ns;
                 let began = old.metadata().ok().as_ref().and_then(began);
                 self.rotated.push_back(old);
                 self.unseen = self.unseen.or(began);
             }
+            self.ledger.follow(&new.mark);
+            self.current = Some(new);
             self.find_unseen(path, there, now_ns);
         } else if meta.len() < r.offset() {
             r.rewind()?;
+            self.ledger.follow(&r.mark);
         } else if self.rotated.len() < ROTATED_MAX {
             // Those that found no room before.
             self.find_unseen(path, birth(&meta), now_ns);

@@ -53,6 +53,7 @@ impl PathPattern {
         let glob = GlobBuilder::new(&shown)
             .literal_separator(true)
             .backslash_escape(true)
+            .empty_alternates(true)
             .build()
             .map_err(|e| format!("{pattern:?} is not a pattern of paths: {}", e.kind()))?;
         let parts: Vec<&str> = shown.split('/').collect();
@@ -138,6 +139,18 @@ mod tests {
                 .unwrap()
                 .matches(Path::new("/x/y/a.log"))
         );
+        let p = PathPattern::new("/x/a.log{,.1}").unwrap();
+        for (path, want) in [
+            ("/x/a.log", true),
+            ("/x/a.log.1", true),
+            ("/x/a.log.2", false),
+        ] {
+            assert_eq!(p.matches(Path::new(path)), want, "{path}");
+        }
+        for not in ["/x/[!ab].log", "/x/[^ab].log"] {
+            let p = PathPattern::new(not).unwrap();
+            assert!(p.matches(Path::new("/x/c.log")) && !p.matches(Path::new("/x/a.log")));
+        }
         assert!(PathPattern::new("/x/[a").is_err());
     }
 

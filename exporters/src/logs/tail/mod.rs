@@ -1,6 +1,7 @@
 //! Files that grow, rotate, are cut and vanish.
 //!
-//! Owns: which files a target means, following them through rotation, what of them is done.
+//! Owns: which files a target means, following them through rotation, compressed files, character
+//! sets, what of them is done.
 //! Knows nothing of: what becomes of lines, when it is called (the time is an argument), YAML.
 //!
 //! Folders are looked at rather than watched: network and overlay file systems send no events, and
@@ -17,9 +18,12 @@
 //!
 //! Read next: `reader.rs`, `follow.rs`, `../progress.rs`.
 
+mod charset;
 mod follow;
 mod glob;
+mod packed;
 mod reader;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,10 +31,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::entry::{Entry, LabelSet};
-use super::positions::{Known, Record, is_cursor};
+use super::positions::{Known, Ledger, Record, is_cursor};
 use follow::{Followed, has_moved};
+use source::Source;
 
+pub use charset::Charset;
 pub use glob::{PathPattern, absolute};
+pub use packed::{Format, Packing};
 
 /// Bytes that one file may give before the others' turn.
 pub const TURN_BYTES: usize = 1024 * 1024;
@@ -38,6 +45,15 @@ pub const TURN_BYTES: usize = 1024 * 1024;
 const OPEN_MAX: usize = 8192;
 /// Label with the path of the file.
 const FILENAME: &str = "filename";
+
+/// How files are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// What their bytes mean.
+    pub charset: Charset,
+    /// How they are compressed; none for those that grow.
+    pub packing: Option<Packing>,
+}
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -50,6 +66,8 @@ pub struct Target {
     pub path: PathPattern,
     /// Which of them not.
     pub exclude: Option<PathPattern>,
+    /// How they are read.
+    pub manner: Manner,
 }
 
 /// Numbers of one file.
@@ -67,8 +85,9 @@ pub struct FileNumbers {
 #[derive(Debug, Default)]
 pub struct Files {
     targets: Vec<Target>,
-    followed: BTreeMap<(usize, PathBuf), Followed>,
+    followed: BTreeMap<(usize, PathBuf), Source>,
     known: Known,
+    ledger: Arc<Ledger>,
     /// Folders with their time of change at the last look.
     folders: BTreeMap<PathBuf, Option<SystemTime>>,
     /// Where reading goes on next time.
@@ -100,11 +119,12 @@ fn labelled(t: &Target, path: &Path) -> LabelSet {
 }
 
 impl Files {
-    /// Nothing to read yet; `known` is what earlier runs left.
+    /// Nothing to read yet; `known` is what earlier runs left, `ledger` where places are noted.
     #[must_use]
-    pub fn new(known: Known) -> Self {
+    pub fn new(known: Known, ledger: Arc<Ledger>) -> Self {
         Self {
             known,
+            ledger,
             ..Self::default()
         }
     }
@@ -144,7 +164,7 @@ impl Files {
             .followed
             .iter_mut()
             .filter(|(k, _)| !wanted.contains_key(*k))
-            .filter_map(|(k, f)| f.vanished().then(|| k.clone()))
+            .filter_map(|(k, f)| f.vanished(&k.1, now_ns).then(|| k.clone()))
             .collect();
         for key in gone {
             self.followed.remove(&key);
@@ -157,8 +177,8 @@ impl Files {
         for (key, target) in wanted {
             if let Some(f) = self.followed.get_mut(&key) {
                 let own = self.targets.get(target).map(|t| labelled(t, &key.1));
-                if let Some(labels) = own.filter(|l| *l != *f.labels) {
-                    f.labels = Arc::new(labels);
+                if let Some(labels) = own.filter(|l| *l != **f.labels()) {
+                    *f.labels() = Arc::new(labels);
                 }
                 continue;
             }
@@ -174,7 +194,8 @@ impl Files {
             };
             let path = key.1.clone();
             let labels = Arc::new(labelled(t, &path));
-            match Followed::open(&path, labels, &self.known, now_ns) {
+            let known = (&self.known, &self.ledger);
+            match Source::open(&path, labels, t.manner, known, now_ns) {
                 Ok(f) => {
                     self.followed.insert(key, f);
                     events.push(Event::Started(path));
@@ -201,34 +222,44 @@ impl Files {
                 let key = (t.job, path.clone());
                 let excluded = t.exclude.as_ref().is_some_and(|e| e.matches(&path));
                 let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
-                if known || excluded || !t.path.matches(&path) {
+                let packed = t.manner.packing.is_some();
+                if known || excluded || packed || !t.path.matches(&path) {
                     continue;
                 }
                 let labels = Arc::new(labelled(t, &path));
-                if let Some(f) = Followed::open_missing(&path, labels, &self.known, now_ns) {
-                    self.followed.insert(key, f);
+                let (lines, known) = ((labels, t.manner.charset), (&self.known, &self.ledger));
+                if let Some(f) = Followed::open_missing(&path, lines, known, now_ns) {
+                    self.followed.insert(key, Source::Grows(f.into()));
                 }
             }
         }
     }
 
-    /// One turn for every file; lines go to `out` with the number of their job. Gives the bytes
-    /// that were read.
+    /// One turn for every file of the jobs that are `ready`; lines go to `out` with the number of
+    /// their job. Gives the bytes that were read.
     pub fn read(
         &mut self,
         now_ns: i64,
+        ready: &dyn Fn(usize) -> bool,
         out: &mut dyn FnMut(usize, Entry),
         events: &mut Vec<Event>,
     ) -> usize {
         let mut sum = 0;
+        // All before any: of two jobs that read a file neither goes on to the next one unseen by
+        // the other.
+        for ((_, path), f) in &mut self.followed {
+            if let Err(e) = f.look(path, now_ns) {
+                events.push(Event::Failed(path.clone(), e.to_string()));
+            }
+        }
         let n = self.followed.len();
         self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
         let first = self.turn;
         // Who is first changes, so that nobody is always last behind the others.
         for pass in [first..n, 0..first] {
             let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
-            for ((job, path), f) in some {
-                match f.turn(path, now_ns, &mut |e| out(*job, e)) {
+            for ((job, path), f) in some.filter(|((job, _), _)| ready(*job)) {
+                match f.turn(now_ns, &mut |e| out(*job, e)) {
                     Ok(n) => sum += n,
                     Err(e) => events.push(Event::Failed(path.clone(), e.to_string())),
                 }
@@ -251,7 +282,7 @@ impl Files {
         let mut live = BTreeSet::new();
         for ((_, path), f) in &self.followed {
             let name = path.to_string_lossy().into_owned();
-            f.records(&name, &mut records);
+            f.records(&mut records);
             let first = live.insert(name.clone());
             let Some(done) = f.done() else {
                 if first {
@@ -294,13 +325,7 @@ impl Files {
     /// Numbers of every file.
     pub fn numbers(&self) -> impl Iterator<Item = (&Path, FileNumbers)> {
         let all = self.followed.iter();
-        all.map(|((_, path), f)| (path.as_path(), f.numbers))
-    }
-
-    /// Files that are followed now, with the number of their job and their labels.
-    pub fn followed(&self) -> impl Iterator<Item = (usize, &Path, &Arc<LabelSet>)> {
-        let all = self.followed.iter();
-        all.map(|((job, path), f)| (*job, path.as_path(), &f.labels))
+        all.map(|((_, path), f)| (path.as_path(), f.numbers()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One open file: bytes to lines.
+//! One open file: bytes to lines, lines to texts.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -6,29 +6,34 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::charset::Charset;
 use crate::logs::entry::Ticket;
-use crate::logs::positions::Identity;
-use crate::logs::progress::Progress;
+use crate::logs::positions::{Identity, Mark, fingerprint};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 256 * 1024;
 /// Longest line; what is longer comes in pieces. Without a bound a file without line feeds would
 /// be held as a whole.
-const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes at the start of a file that tell it from another with the same inode.
 const HEAD_BYTES: u64 = 1024;
-
-/// FNV-1a, which stays the same from version to version.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
 
 fn head(file: &File, len: u64) -> io::Result<u64> {
     let mut bytes = vec![0; usize::try_from(len.min(HEAD_BYTES)).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(fingerprint(&bytes))
+}
+
+/// Which file it is, by as much of its head as there is.
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
+    let meta = file.metadata()?;
+    let head_len = meta.len().min(HEAD_BYTES);
+    Ok(Identity {
+        dev: meta.dev(),
+        inode: meta.ino(),
+        head_len,
+        head: head(file, head_len)?,
+    })
 }
 
 /// Whether the file at `path` is the one that `identity` describes.
@@ -52,14 +57,18 @@ pub(super) fn is_same(path: &Path, meta: &Metadata, identity: &Identity) -> bool
 #[derive(Debug)]
 pub(super) struct Reader {
     file: File,
-    pub(super) identity: Identity,
+    /// The path it belongs to.
+    name: String,
+    charset: Charset,
+    identity: Identity,
     /// Where `buffer` begins in the file.
     start: u64,
     /// Bytes that were read and belong to no finished line.
     buffer: Vec<u8>,
     /// Bytes of `buffer` that hold no line feed.
     searched: usize,
-    pub(super) progress: Arc<Progress>,
+    /// How far it is.
+    pub(super) mark: Arc<Mark>,
     /// When something was read last, ns.
     pub(super) read_at_ns: i64,
     /// Everything was handed out and nothing more will come.
@@ -76,28 +85,41 @@ pub(super) enum Step {
 }
 
 impl Reader {
-    /// Opens `path` at `offset`.
-    pub(super) fn open(path: &Path, offset: u64, now_ns: i64) -> io::Result<Self> {
+    /// Opens `path` at `offset`; the name of the path it belongs to and its character set come
+    /// together.
+    pub(super) fn open(
+        (name, charset): (&str, Charset),
+        path: &Path,
+        offset: u64,
+        now_ns: i64,
+    ) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let meta = file.metadata()?;
         // POS2: an offset beyond the end is of another content.
         let offset = if offset > meta.len() { 0 } else { offset };
         file.seek(SeekFrom::Start(offset))?;
+        let identity = Identity {
+            dev: meta.dev(),
+            inode: meta.ino(),
+            ..Identity::default()
+        };
         let mut r = Self {
-            identity: Identity {
-                dev: meta.dev(),
-                inode: meta.ino(),
-                ..Identity::default()
-            },
+            name: name.to_owned(),
+            charset,
+            mark: Mark::new(name, identity, offset),
+            identity,
             file,
             start: offset,
             buffer: Vec::new(),
             searched: 0,
-            progress: Progress::at(offset),
             read_at_ns: now_ns,
             closed: false,
         };
         r.learn_head(offset);
+        let mut first = [0; 2];
+        if offset > 1 && r.file.read_exact_at(&mut first, 0).is_ok() {
+            r.charset = charset.of(&first);
+        }
         Ok(r)
     }
 
@@ -107,6 +129,7 @@ impl Reader {
             && let Ok(h) = head(&self.file, len)
         {
             (self.identity.head_len, self.identity.head) = (len, h);
+            self.mark.identify(self.identity);
         }
     }
 
@@ -125,14 +148,14 @@ impl Reader {
         self.file.metadata()
     }
 
-    /// Begins again at the start, after the file was cut.
+    /// Begins again at the start, with a new mark, after the file was cut.
     pub(super) fn rewind(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.start = 0;
         self.buffer.clear();
         self.searched = 0;
-        self.progress = Progress::at(0);
         (self.identity.head_len, self.identity.head) = (0, 0);
+        self.mark = Mark::new(&self.name, self.identity, 0);
         Ok(())
     }
 
@@ -140,7 +163,7 @@ impl Reader {
     pub(super) fn step(
         &mut self,
         now_ns: i64,
-        take: &mut dyn FnMut(&[u8], &Ticket),
+        take: &mut dyn FnMut(String, Ticket),
     ) -> io::Result<Step> {
         let before = self.buffer.len();
         self.buffer.resize(before + READ_BYTES, 0);
@@ -157,10 +180,15 @@ impl Reader {
         }
         self.read_at_ns = now_ns;
         self.learn_head(self.offset());
-        let last = memchr_last(&self.buffer[self.searched..]).map(|i| self.searched + i + 1);
+        if self.start == 0 {
+            self.charset = self.charset.of(&self.buffer);
+        }
+        let last = self
+            .charset
+            .last_end(&self.buffer, self.searched, self.start);
         let end = match last {
             Some(end) => end,
-            None if self.buffer.len() >= LINE_BYTES_MAX => self.buffer.len(),
+            None if self.buffer.len() >= LINE_BYTES_MAX => LINE_BYTES_MAX,
             None => {
                 self.searched = self.buffer.len();
                 return Ok(Step::Read(n));
@@ -171,25 +199,29 @@ impl Reader {
     }
 
     /// Hands out what is left without a line feed, when none will come any more.
-    pub(super) fn finish(&mut self, take: &mut dyn FnMut(&[u8], &Ticket)) {
+    pub(super) fn finish(&mut self, take: &mut dyn FnMut(String, Ticket)) {
         if !self.buffer.is_empty() {
             self.hand_out(self.buffer.len(), take);
         }
     }
 
-    fn hand_out(&mut self, end: usize, take: &mut dyn FnMut(&[u8], &Ticket)) {
-        let ticket = self.progress.hand_out(self.start, self.start + end as u64);
+    fn hand_out(&mut self, end: usize, take: &mut dyn FnMut(String, Ticket)) {
         let lines = &self.buffer[..end];
-        let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-        for line in lines.split(|b| *b == b'\n') {
-            take(line, &ticket);
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let set = self.charset;
+        let mut ends: Vec<u32> = set.ends(lines, self.start).map(place).collect();
+        if ends.last() != Some(&place(end)) {
+            ends.push(place(end));
+        }
+        let (mut from, mut rest) = (0, lines);
+        let tickets = self.mark.progress.hand_out(self.start, ends.clone());
+        for (ticket, to) in tickets.zip(ends) {
+            let (line, after) = rest.split_at((to - from) as usize);
+            (from, rest) = (to, after);
+            take(set.line(line).into_owned(), ticket);
         }
         self.buffer.drain(..end);
         self.start += end as u64;
         self.searched = 0;
     }
-}
-
-fn memchr_last(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|b| *b == b'\n')
 }

@@ -27,12 +27,13 @@ impl Folder {
         fs::rename(self.0.join(a), self.0.join(b)).unwrap();
     }
     fn files(&self, known: Known) -> Files {
-        let mut files = Files::new(known);
+        let mut files = Files::new(known, Arc::default());
         files.set_targets(vec![Target {
             job: 0,
             labels: LabelSet::new(),
             path: PathPattern::new(self.0.join("a.log").to_str().unwrap()).unwrap(),
             exclude: None,
+            manner: Manner::default(),
         }]);
         files.refresh(0, &mut Vec::new());
         files
@@ -48,7 +49,7 @@ impl Drop for Folder {
 fn read(files: &mut Files) -> Vec<Entry> {
     let mut out = Vec::new();
     for _ in 0..3 {
-        files.read(1, &mut |_, e| out.push(e), &mut Vec::new());
+        files.read(1, &|_| true, &mut |_, e| out.push(e), &mut Vec::new());
     }
     out
 }
@@ -160,13 +161,15 @@ fn jobs_that_read_the_same_file_keep_the_place_of_the_slower() {
         labels: LabelSet::new(),
         path: PathPattern::new(d.0.join("a.log").to_str().unwrap()).unwrap(),
         exclude: None,
+        manner: Manner::default(),
     };
-    let mut files = Files::new(Known::default());
+    let mut files = Files::new(Known::default(), Arc::default());
     files.set_targets(vec![target(0), target(1)]);
     files.refresh(0, &mut Vec::new());
     let all = std::cell::RefCell::new(Vec::new());
     files.read(
         1,
+        &|_| true,
         &mut |job, e| all.borrow_mut().push((job, e)),
         &mut Vec::new(),
     );
@@ -210,4 +213,165 @@ fn a_long_row_of_rotations_is_read_in_order_over_several_starts() {
         .filter(|n| !seen.contains(&n.to_string()))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A file that came and went between two looks, and no other since.
+#[test]
+fn a_file_that_has_gone_without_another_is_read() {
+    let d = Folder::new("gone");
+    d.append("a.log", "1\n");
+    let mut f = d.files(Known::default());
+    assert_eq!(lines(&mut f), ["1"]);
+    d.rename("a.log", "a.log.1");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    d.append("a.log", "2\n");
+    d.rename("a.log", "a.log.2");
+    assert!(f.is_stale());
+    f.refresh(2, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["2"]);
+    d.append("a.log", "3\n");
+    f.refresh(3, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["3"]);
+}
+
+fn target(path: PathBuf, manner: Manner) -> Target {
+    Target {
+        job: 0,
+        labels: LabelSet::new(),
+        path: PathPattern::new(path.to_str().unwrap()).unwrap(),
+        exclude: None,
+        manner,
+    }
+}
+
+#[test]
+fn lines_of_two_bytes_a_letter() {
+    let d = Folder::new("wide");
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let write = |text: &str| {
+        let path = d.0.join("a.log");
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        file.unwrap().write_all(&wide(text)).unwrap();
+    };
+    write("\u{feff}eins\nzw");
+    let files = |known| {
+        let mut f = Files::new(known, Arc::default());
+        let charset = Charset::named("utf-16").unwrap();
+        let manner = Manner {
+            charset,
+            packing: None,
+        };
+        f.set_targets(vec![target(d.0.join("a.log"), manner)]);
+        f.refresh(0, &mut Vec::new());
+        f
+    };
+    let mut f = files(Known::default());
+    assert_eq!(lines(&mut f), ["eins"]);
+    write("\u{f6}lf\n");
+    assert_eq!(lines(&mut f), ["zw\u{f6}lf"]);
+    let known = f.positions();
+    write("drei\n");
+    assert_eq!(lines(&mut files(known)), ["drei"]);
+}
+
+#[test]
+fn compressed_files_are_read_once_by_the_number_of_the_line() {
+    let d = Folder::new("packed");
+    let text = b"1\r\n2\n\n3";
+    let level = flate2::Compression::fast();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), level);
+    gz.write_all(text).unwrap();
+    let gz = gz.finish().unwrap();
+    let mut z = flate2::write::ZlibEncoder::new(Vec::new(), level);
+    z.write_all(text).unwrap();
+    let mut bz2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bz2.write_all(text).unwrap();
+    let all = [
+        ("gz", gz.clone()),
+        ("z", z.finish().unwrap()),
+        ("bz2", bz2.finish().unwrap()),
+    ];
+    let manner = |format: &str, delay| Manner {
+        charset: Charset::Utf8,
+        packing: Some(Packing {
+            format: Format::named(format).unwrap(),
+            delay,
+        }),
+    };
+    let files = |name: &str, known, delay| {
+        let mut f = Files::new(known, Arc::default());
+        let format = name.rsplit_once('.').unwrap().1;
+        f.set_targets(vec![target(d.0.join(name), manner(format, delay))]);
+        f.refresh(0, &mut Vec::new());
+        f
+    };
+    for (format, bytes) in &all {
+        let name = format!("a.{format}");
+        fs::write(d.0.join(&name), bytes).unwrap();
+        let mut f = files(&name, Known::default(), Default::default());
+        assert_eq!(lines(&mut f), ["1", "2", "", "3"], "{format}");
+        assert!(lines(&mut f).is_empty());
+        let known = f.positions();
+        let path = d.0.join(&name).to_string_lossy().into_owned();
+        assert_eq!(known.offsets[&path], "4");
+        assert!(lines(&mut files(&name, known, Default::default())).is_empty());
+        // As Promtail may have left it, without a record.
+        let known = Known {
+            offsets: BTreeMap::from([(path, "2".into())]),
+            ..Known::default()
+        };
+        assert_eq!(
+            lines(&mut files(&name, known, Default::default())),
+            ["", "3"]
+        );
+    }
+    // A longer file, of several members, goes on behind what is done.
+    let mut f = files("a.gz", Known::default(), Default::default());
+    assert_eq!(lines(&mut f).len(), 4);
+    let two = [gz.as_slice(), &gz].concat();
+    fs::write(d.0.join("a.gz"), two).unwrap();
+    assert_eq!(lines(&mut f), ["2", "", "3"]);
+    // Not before its time.
+    let mut f = files("a.gz", Known::default(), std::time::Duration::from_secs(1));
+    assert!(lines(&mut f).is_empty());
+    let mut out = Vec::new();
+    f.read(
+        2_000_000_000,
+        &|_| true,
+        &mut |_, e| out.push(e),
+        &mut Vec::new(),
+    );
+    assert_eq!(out.len(), 7);
+    // What is damaged is told.
+    fs::write(d.0.join("b.gz"), &gz[..gz.len() - 9]).unwrap();
+    let mut f = files("b.gz", Known::default(), Default::default());
+    let mut events = Vec::new();
+    f.read(1, &|_| true, &mut |_, _| (), &mut events);
+    assert!(
+        matches!(events.as_slice(), [Event::Failed(..)]),
+        "{events:?}"
+    );
+    f.read(1, &|_| true, &mut |_, _| (), &mut events);
+    assert_eq!(events.len(), 1);
+}
+
+/// A link, as container runtimes make them: what it led to was rotated while nobody looked.
+#[test]
+fn what_a_link_led_to_is_found_after_its_rotation() {
+    let d = Folder::new("link");
+    fs::create_dir(d.0.join("pod")).unwrap();
+    std::os::unix::fs::symlink(d.0.join("pod/0.log"), d.0.join("a.log")).unwrap();
+    d.append("pod/0.log", "1\n");
+    let mut f = d.files(Known::default());
+    let first = read(&mut f);
+    let link = d.0.join("a.log").to_string_lossy().into_owned();
+    assert_eq!(first[0].labels["filename"], link);
+    drop(first);
+    let known = f.positions();
+    drop(f);
+    d.append("pod/0.log", "2\n");
+    d.rename("pod/0.log", "pod/0.log.20240102-030405");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    d.append("pod/0.log", "3\n");
+    assert_eq!(lines(&mut d.files(known)), ["2", "3"]);
 }

@@ -434,7 +434,7 @@ impl Container {
         let labels = self.listed.borrow().shown.of(line.output).cloned()?;
         count(&self.common.numbers.docker_entries, 1);
         let mut entry = Entry::new(time, line.text, labels);
-        entry.ticket = Some(ticket);
+        entry.ticket = ticket;
         Some(entry)
     }
 }

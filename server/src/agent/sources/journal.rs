@@ -123,7 +123,7 @@ impl Reader {
 
     fn entry(&self, e: &JournalEntry) -> Option<Entry> {
         // What is passed over is done as well.
-        let ticket = e.cursor().map(|c| self.cursor.hand_out(c.to_owned()));
+        let ticket = e.cursor().and_then(|c| self.cursor.hand_out(c.to_owned()));
         let mut found = LabelSet::new();
         e.put_labels(&mut found);
         let labels = self.common.feed.labels(&self.c.labels, &found)?;

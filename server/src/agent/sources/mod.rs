@@ -197,6 +197,7 @@ impl Sources {
     /// Ends all sources and hands on what waits in their pipelines.
     pub(super) async fn finish(mut self) {
         self.stop.send_replace(true);
+        self.feeds.iter().for_each(|f| f.end());
         self.managers.iter().for_each(Manager::stop);
         while self.tasks.join_next().await.is_some() {}
         for f in &self.feeds {

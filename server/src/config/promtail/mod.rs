@@ -11,10 +11,13 @@ mod sources;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 pub(crate) use sources::{JournalConfig, PushApiConfig, SyslogConfig};
 
 use exporters::logs::settings::Node;
+use exporters::logs::stages::ReadRate;
+use exporters::logs::tail::{Charset, Format, Manner, Packing};
 
 use super::fields::{Check, Omit, config};
 use super::prometheus::{
@@ -64,6 +67,14 @@ config! {
         http_server_write_timeout: PromDuration;
         /// How long a connection may be idle.
         http_server_idle_timeout: PromDuration;
+        /// Accepted: numbers of this process are always there.
+        register_instrumentation: Option<bool>;
+        /// Of the second protocol, which nobody speaks here.
+        grpc_server_max_recv_msg_size: Node;
+        /// The same.
+        grpc_server_max_send_msg_size: Node;
+        /// The same.
+        grpc_server_max_concurrent_streams: Node;
     }
 }
 impl Check for ServerConfig {}
@@ -95,7 +106,7 @@ config! {
         min_period: PromDuration = PromDuration::from_ms(500) => keep;
         /// At most.
         max_period: PromDuration = PromDuration::from_secs(300) => keep;
-        /// Tries before the batch is dropped.
+        /// Tries before the batch is dropped; 0 for endless ones.
         max_retries: u32 = 10 => keep;
     }
 }
@@ -129,7 +140,7 @@ config! {
         backoff_config: BackoffConfig => keep;
         /// A batch that is refused for its rate is dropped at once.
         drop_rate_limited_batches: bool => keep;
-        /// Of older files: labels that tell how far behind a stream is.
+        /// Of older files: labels that tell how far behind a stream is. `options` says it now.
         stream_lag_labels: String;
     }
 }
@@ -264,21 +275,32 @@ impl Check for JobConfig {
                 "job {job:?}: the source {name} is not available here"
             ));
         }
-        if !self.encoding.is_empty() && !self.encoding.eq_ignore_ascii_case("utf-8") {
-            let e = &self.encoding;
-            return Err(format!(
-                "job {job:?}: encoding {e:?} is not available here, only utf-8"
-            ));
-        }
-        let mut packed = self.decompression.iter().chain(&self.decompression_config);
-        if packed.any(|d| d.enabled) {
-            return Err(format!("job {job:?}: decompression is not available here"));
-        }
-        Ok(())
+        self.manner()
+            .map_err(|e| format!("job {job:?}: {e}"))
+            .map(drop)
     }
 }
 
 impl JobConfig {
+    /// How its files are read.
+    ///
+    /// # Errors
+    /// When nobody knows the character set or the format.
+    pub(crate) fn manner(&self) -> Result<Manner, String> {
+        let mut packed = self.decompression.iter().chain(&self.decompression_config);
+        let packing = match packed.find(|d| d.enabled) {
+            None => None,
+            Some(d) => Some(Packing {
+                format: Format::named(&d.format)?,
+                delay: d.initial_delay.as_std(),
+            }),
+        };
+        Ok(Manner {
+            charset: Charset::named(&self.encoding)?,
+            packing,
+        })
+    }
+
     /// Where targets whose files are read come from. Pods are those of the node `host`, unless the
     /// file selects others: the files of other nodes are not here.
     pub(crate) fn files(&self, host: &str) -> DiscoveryConfigs {
@@ -328,12 +350,28 @@ config! {
 }
 impl Check for LimitsConfig {
     fn check(&mut self) -> Result<(), String> {
-        if self.readline_rate_enabled {
-            return Err(
-                "readline_rate_enabled: this limit is not available here, a limit stage is".into(),
-            );
+        let bad = self.readline_rate <= 0.0 || self.readline_burst <= 0;
+        if self.readline_rate_enabled && bad {
+            let (rate, burst) = (self.readline_rate, self.readline_burst);
+            return Err(format!(
+                "limits_config: readline_rate {rate} and readline_burst {burst} have to be above 0"
+            ));
         }
         Ok(())
+    }
+}
+
+impl LimitsConfig {
+    /// The limit of all lines together, when it counts.
+    pub(crate) fn rate(&self) -> Option<ReadRate> {
+        let own = || {
+            ReadRate::new(
+                self.readline_rate,
+                self.readline_burst,
+                self.readline_rate_drop,
+            )
+        };
+        self.readline_rate_enabled.then(own)
     }
 }
 
@@ -366,6 +404,15 @@ config! {
 }
 impl Check for WatchConfig {}
 
+config! {
+    /// What concerns all targets.
+    pub(crate) struct GlobalConfig("config.GlobalConfig") {
+        /// How often files are looked at.
+        file_watch_config: WatchConfig;
+    }
+}
+impl Check for GlobalConfig {}
+
 macro_rules! all_omit {
     ($($t:ty),*) => {$(
         impl Omit for $t {
@@ -380,7 +427,8 @@ all_omit!(
     PositionsConfig,
     LimitsConfig,
     TargetConfig,
-    WatchConfig
+    WatchConfig,
+    GlobalConfig
 );
 
 config! {
@@ -402,14 +450,58 @@ config! {
         target_config: TargetConfig;
         /// How often files are looked at.
         file_watch_config: WatchConfig;
-        /// Accepted: the same as `file_watch_config`.
-        global: Node;
-        /// Accepted.
-        options: Node;
+        /// What concerns all targets.
+        global: GlobalConfig;
+        /// What belongs nowhere else.
+        options: OptionsConfig;
         /// Accepted.
         tracing: Node;
         /// Accepted: positions wait for delivery instead.
         wal: Node;
+    }
+}
+
+config! {
+    /// What belongs nowhere else.
+    pub(crate) struct OptionsConfig("config.Options") {
+        /// Labels that tell streams apart in the metric of their lag, with commas between.
+        stream_lag_labels: String;
+    }
+}
+impl Check for OptionsConfig {}
+impl Omit for OptionsConfig {
+    fn omit(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Shortest wait between two looks at files that rest, when the file says nothing.
+const POLL_MIN: Duration = Duration::from_millis(20);
+
+/// The label that tells streams apart when nothing else is said.
+const LAG_LABEL: &str = "filename";
+
+impl PromtailConfig {
+    /// Labels that tell streams of `client` apart in the metric of their lag.
+    pub(crate) fn lag_labels(&self, client: &ClientConfig) -> Vec<String> {
+        let given = [&client.stream_lag_labels, &self.options.stream_lag_labels];
+        let given = given.into_iter().find(|l| !l.trim().is_empty());
+        let all = given.map_or(LAG_LABEL, String::as_str).split(',');
+        all.map(|l| l.trim().to_owned())
+            .filter(|l| !l.is_empty())
+            .collect()
+    }
+
+    /// Shortest and longest wait between two looks at files that rest.
+    pub(crate) fn poll(&self) -> (Duration, Duration) {
+        let usual = WatchConfig::default();
+        let all = [&self.file_watch_config, &self.global.file_watch_config];
+        let Some(given) = all.into_iter().find(|w| **w != usual) else {
+            return (POLL_MIN, usual.max_poll_frequency.as_std());
+        };
+        let least = given.min_poll_frequency.as_std();
+        let least = least.max(Duration::from_millis(1));
+        (least, given.max_poll_frequency.as_std().max(least))
     }
 }
 

@@ -1,25 +1,34 @@
 //! Positions: how far each source was read and delivered.
 //!
-//! Owns: the positions file, which Promtail can read and write too, and beside it the record of
-//! which file each position belongs to.
+//! Owns: the positions file, which Promtail can read and write too, and the ledger beside it, which
+//! says which file each position belongs to and is up to date after every delivery.
 //! Knows nothing of: how files are read.
 //!
 //! The first file is a YAML map of path to offset, in a text. A path alone does not say which file
 //! stood there: after a rotation while nobody looked, an offset of the old file would be taken for
 //! one of the new. So `<file>.identities` keeps device, inode and a fingerprint of the first bytes
-//! of each file, also of rotated ones that are still read.
+//! of each file, also of rotated ones that are still read. It begins with a line about everything,
+//! as of the last time both files were written; a line for each place that has changed since
+//! follows.
 //!
 //! Invariants
-//! - POS1  Both files are replaced whole, by a rename: a kill leaves the old or the new one.
-//! - POS2  Where the two contradict each other the smaller offset counts: lines may come twice,
-//!   none is skipped.
+//! - POS1  Both files are replaced whole, by a rename, the ledger first: a kill at any moment
+//!   leaves a ledger that is right, since it knows both texts that the other file may have then.
+//! - POS2  Where the two contradict each other nevertheless, somebody else has written positions:
+//!   what has changed there counts, by its path, as in Promtail.
+//! - POS3  A place stands in the ledger before whoever delivered it delivers more.
+//!
+//! Read next: `ledger.rs`.
+
+mod ledger;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use ledger::Mark;
+pub use ledger::{Ledger, known};
 
 /// Which file it is, wherever it has been moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,6 +76,30 @@ impl Known {
         Some(exact.unwrap_or(rounded))
     }
 
+    /// Notes how far a file is. Of the files of a path the one that was noted last as standing
+    /// there does; the others have left it.
+    fn put_file(&mut self, new: Record) {
+        let is_new = |r: &Record| {
+            let same = (r.identity.dev, r.identity.inode) == (new.identity.dev, new.identity.inode);
+            same && r.path == new.path
+        };
+        let mut stood = false;
+        for r in self.records.iter_mut().filter(|r| r.path == new.path) {
+            stood |= is_new(r) && !r.rotated;
+            r.rotated |= !new.rotated;
+        }
+        if !new.rotated {
+            self.offsets
+                .insert(new.path.clone(), new.offset.to_string());
+        } else if stood {
+            self.offsets.remove(&new.path);
+        }
+        match self.records.iter_mut().find(|r| is_new(r)) {
+            Some(old) => *old = new,
+            None => self.records.push(new),
+        }
+    }
+
     /// Notes places of sources that are no files. Times of containers go to the first file in
     /// whole seconds, as Promtail reads and writes them.
     pub fn put_places(&mut self, places: BTreeMap<String, String>) {
@@ -89,13 +122,6 @@ fn is_rounded(rounded: &str, exact: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What stands in the second file.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Beside {
-    files: Vec<Record>,
-    cursors: BTreeMap<String, String>,
-}
-
 /// In front of the id of a container in its key.
 pub const CONTAINER: &str = "cursor-";
 /// In front of the name of a job in the key of its journal.
@@ -113,19 +139,6 @@ pub fn identities_path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".identities");
     name.into()
-}
-
-/// What is known when `offsets` stand in `file`, with the records beside it. Without those, or when
-/// they cannot be read, offsets count by path.
-#[must_use]
-pub fn known(file: &Path, offsets: BTreeMap<String, String>) -> Known {
-    let text = fs::read(identities_path(file)).unwrap_or_default();
-    let beside: Beside = serde_json::from_slice(&text).unwrap_or_default();
-    Known {
-        offsets,
-        records: beside.files,
-        exact: beside.cursors,
-    }
 }
 
 /// The positions file's text.
@@ -146,31 +159,11 @@ pub fn text(offsets: &BTreeMap<String, String>) -> String {
     out
 }
 
-fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
-    if let Some(dir) = file.parent().filter(|d| !d.as_os_str().is_empty()) {
-        fs::create_dir_all(dir)?;
-    }
-    let mut name = file.as_os_str().to_owned();
-    name.push("-new");
-    let new = PathBuf::from(name);
-    let mut out = File::create(&new)?;
-    out.write_all(text)?;
-    out.sync_data()?;
-    fs::rename(new, file)
-}
-
-/// Writes both files (POS1). Records go first: an offset without its record may be another file's.
-///
-/// # Errors
-/// When a file cannot be written; the old ones stay.
-pub fn save(file: &Path, known: &Known) -> io::Result<()> {
-    let beside = Beside {
-        files: known.records.clone(),
-        cursors: known.exact.clone(),
-    };
-    let beside = serde_json::to_vec(&beside).map_err(io::Error::other)?;
-    replace(&identities_path(file), &beside)?;
-    replace(file, text(&known.offsets).as_bytes())
+/// FNV-1a, which stays the same from version to version.
+pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
