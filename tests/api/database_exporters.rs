@@ -118,6 +118,9 @@ fn a_redis_master_and_its_replica() {
     });
     redis_cli(master, &["set", "k", "v", "ex", "1000"]);
     redis_cli(master, &["-n", "1", "set", "k", "v"]);
+    wait("the replica's keys", || {
+        redis_cli(replica, &["-n", "1", "exists", "k"]).trim() == "1"
+    });
     let user = [
         "acl", "setuser", "watcher", "on", ">secret", "+@all", "~*", "&*",
     ];
