@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod client;
+pub(crate) mod exposed;
 pub(crate) mod hook;
 pub(crate) mod http;
 pub(crate) mod kubernetes;

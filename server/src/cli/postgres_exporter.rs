@@ -143,7 +143,8 @@ fn scrape(v: &Values<'_>) -> Result<Options, String> {
     let none = v.on("disable-default-metrics");
     let runs = |name: &str| {
         let flag = format!("collector.{name}");
-        v.on(&flag) && (v.given(&flag) || !none)
+        let refused = name == "settings" && v.on("disable-settings-metrics");
+        v.on(&flag) && (v.given(&flag) || !none) && !refused
     };
     let timeout = v.text("collection-timeout");
     let parsed = timeout.parse::<crate::config::PromDuration>();
@@ -155,7 +156,6 @@ fn scrape(v: &Values<'_>) -> Result<Options, String> {
         prefix: v.text("metric-prefix"),
         timeout: parsed.as_std(),
         collectors: collectors().map(|c| c.0).filter(|c| runs(c)).collect(),
-        settings: !none && !v.on("disable-settings-metrics"),
         statements: Statements {
             limit: small(v, "collector.stat_statements.limit"),
             text: v.on("collector.stat_statements.include_query"),

@@ -13,6 +13,7 @@
 //! Read next: `queries`, `settings.rs`.
 
 mod dsn;
+mod idle;
 mod queries;
 mod settings;
 mod statements;
@@ -25,15 +26,13 @@ use std::time::{Duration, Instant};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::emit::{Kind, Sink};
+use crate::emit::{FamilyId, Kind, Sink, Suffix};
 pub use dsn::{Proof, Source};
 use queries::Query;
 pub use statements::Statements;
 
 /// Most rows of an answer that are shown.
 const ROWS_MAX: usize = 100_000;
-/// The collector of `pg_stat_statements`.
-const STATEMENTS: &str = "stat_statements";
 
 /// What one scrape does.
 #[derive(Debug, Clone)]
@@ -44,8 +43,6 @@ pub struct Options {
     pub timeout: Duration,
     /// Collectors that run.
     pub collectors: BTreeSet<&'static str>,
-    /// Whether settings are shown.
-    pub settings: bool,
     /// The collector of single statements.
     pub statements: Statements,
 }
@@ -56,7 +53,6 @@ impl Default for Options {
             prefix: "pg".into(),
             timeout: Duration::from_secs(60),
             collectors: collectors().filter(|c| c.1).map(|c| c.0).collect(),
-            settings: true,
             statements: Statements::default(),
         }
     }
@@ -66,22 +62,74 @@ impl Default for Options {
 pub fn collectors() -> impl Iterator<Item = (&'static str, bool)> {
     let mut seen = BTreeSet::new();
     let rows = queries::all().map(|q| (q.collector, q.by_default));
-    let all = rows.chain([(STATEMENTS, false)]);
-    all.filter(move |(name, _)| seen.insert(*name))
+    let own = [
+        (idle::NAME, false),
+        (statements::NAME, false),
+        (settings::NAME, true),
+    ];
+    rows.chain(own).filter(move |(name, _)| seen.insert(*name))
+}
+
+/// A family that a collector may show.
+#[derive(Debug)]
+pub struct Family {
+    /// The collector.
+    pub collector: &'static str,
+    /// The name with the usual prefix.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: Vec<&'static str>,
+}
+
+/// Families of the table of statements, for those who write about them or check them. Those of
+/// the settings depend on the server.
+pub fn families() -> impl Iterator<Item = Family> {
+    let tables = queries::all().flat_map(|q| {
+        q.values.iter().map(|(name, _, kind, _)| Family {
+            collector: q.collector,
+            name,
+            kind: *kind,
+            labels: q.labels.iter().map(|l| l.0).collect(),
+        })
+    });
+    tables.chain(statements::families()).chain([idle::family()])
 }
 
 /// A sink that adds the same labels to everything.
 pub(crate) struct Labelled<'a> {
     sink: &'a mut Sink,
     server: Option<&'a str>,
+    /// The server's address, for what names it in any case.
+    address: String,
 }
 
 impl Labelled<'_> {
     fn add(&mut self, name: String, help: String, kind: Kind, labels: &[(&str, &str)], v: f64) {
         let family = self.sink.family(name, help, kind);
+        self.put(family, Suffix::None, labels, v);
+    }
+
+    /// A sample that tells its server even when only one is asked.
+    fn add_named(
+        &mut self,
+        name: String,
+        help: String,
+        kind: Kind,
+        labels: &[(&str, &str)],
+        v: f64,
+    ) {
+        let family = self.sink.family(name, help, kind);
+        let labels = labels.iter().copied();
+        let labels = labels.chain([("server", self.address.as_str())]);
+        self.sink.put(family, Suffix::None, labels, v);
+    }
+
+    fn put(&mut self, family: FamilyId, suffix: Suffix, labels: &[(&str, &str)], v: f64) {
         let server = self.server.map(|s| ("server", s));
         let labels = labels.iter().copied().chain(server);
-        self.sink.put(family, crate::emit::Suffix::None, labels, v);
+        self.sink.put(family, suffix, labels, v);
     }
 }
 
@@ -132,6 +180,7 @@ impl Server {
         let mut out = Labelled {
             sink,
             server: label,
+            address: self.address(),
         };
         let asked = self.ask(options, &mut out, &mut outcome);
         let asked = tokio::time::timeout(options.timeout, asked).await;
@@ -213,7 +262,7 @@ impl Server {
         };
         let text = version.first().and_then(|r| r.get(0)).unwrap_or("");
         let (major, minor) = (session.version / 10_000, session.version % 10_000);
-        out.add(
+        out.add_named(
             format!("{}_static", options.prefix),
             "Version string as reported by postgres".into(),
             Kind::Untyped,
@@ -254,6 +303,11 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
+/// The name of a table with `prefix` instead of `pg`.
+fn named(prefix: &str, name: &str) -> String {
+    format!("{prefix}{}", name.strip_prefix("pg").unwrap_or(name))
+}
+
 impl Session {
     async fn collect(
         &self,
@@ -266,10 +320,12 @@ impl Session {
                 continue;
             }
             let started = Instant::now();
-            let mut result = Ok(());
-            if collector == STATEMENTS {
-                result = self.statements(options, out).await;
-            }
+            let mut result = match collector {
+                statements::NAME => self.statements(options, out).await,
+                idle::NAME => self.idle(&options.prefix, out).await,
+                settings::NAME => self.settings(&options.prefix, out).await,
+                _ => Ok(()),
+            };
             for q in queries::all().filter(|q| q.collector == collector) {
                 if q.suits(self.version) {
                     let one = self.query(q, &options.prefix, out).await;
@@ -298,11 +354,20 @@ impl Session {
                 outcome.failed.push((collector, e));
             }
         }
-        if options.settings {
-            for row in rows(&self.client, settings::SQL).await? {
-                let fields: Vec<Option<&str>> = (0..row.len()).map(|i| row.get(i)).collect();
-                settings::emit(&fields, &options.prefix, out);
-            }
+        Ok(())
+    }
+
+    async fn idle(&self, prefix: &str, out: &mut Labelled<'_>) -> Result<(), String> {
+        for row in rows(&self.client, &idle::sql()).await? {
+            idle::emit(&row, prefix, out);
+        }
+        Ok(())
+    }
+
+    async fn settings(&self, prefix: &str, out: &mut Labelled<'_>) -> Result<(), String> {
+        for row in rows(&self.client, settings::SQL).await? {
+            let fields: Vec<Option<&str>> = (0..row.len()).map(|i| row.get(i)).collect();
+            settings::emit(&fields, prefix, out);
         }
         Ok(())
     }
@@ -322,8 +387,12 @@ impl Session {
                     None if q.shows_null => f64::NAN,
                     None => continue,
                 };
-                let name = name.strip_prefix("pg").unwrap_or(name);
-                out.add(format!("{prefix}{name}"), (*help).into(), *kind, &labels, v);
+                let (name, help) = (named(prefix, name), (*help).into());
+                if q.names_server {
+                    out.add_named(name, help, *kind, &labels, v);
+                } else {
+                    out.add(name, help, *kind, &labels, v);
+                }
             }
         }
         Ok(())
@@ -335,21 +404,20 @@ impl Session {
         let mut shown = BTreeSet::new();
         for row in rows(&self.client, &sql).await? {
             let of = |i: usize| row.get(i).unwrap_or("");
-            let labels = [("user", of(0)), ("datname", of(1)), ("queryid", of(2))];
+            let [user, database, id] = statements::LABELS;
+            let labels = [(user, of(0)), (database, of(1)), (id, of(2))];
             for (i, (name, help)) in statements::VALUES.iter().enumerate() {
                 if let Some(v) = number(of(4 + i)) {
-                    let name = format!("{prefix}_stat_statements_{name}");
-                    out.add(name, (*help).into(), Kind::Counter, &labels, v);
+                    let (name, help) = (named(prefix, name), (*help).into());
+                    out.add(name, help, Kind::Counter, &labels, v);
                 }
             }
             if options.statements.text && shown.insert(of(2).to_owned()) {
-                out.add(
-                    format!("{prefix}_stat_statements_query_id"),
-                    "SQL Query to queryid mapping".into(),
-                    Kind::Counter,
-                    &[("queryid", of(2)), ("query", of(3))],
-                    1.0,
-                );
+                let (name, help) = statements::TEXT;
+                let [id, text] = statements::TEXT_LABELS;
+                let labels = [(id, of(2)), (text, of(3))];
+                let name = named(prefix, name);
+                out.add(name, help.into(), Kind::Counter, &labels, 1.0);
             }
         }
         Ok(())

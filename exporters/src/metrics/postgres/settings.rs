@@ -4,6 +4,9 @@ use crate::emit::Kind;
 
 use super::Labelled;
 
+/// The collector.
+pub(super) const NAME: &str = "settings";
+
 /// Settings that are numbers or switches.
 pub(super) const SQL: &str = "SELECT name, setting, COALESCE(unit, ''), short_desc, vartype \
     FROM pg_settings WHERE vartype IN ('bool', 'integer', 'real')";

@@ -1,5 +1,11 @@
 //! `pg_stat_statements`: what single statements cost. Runs on request.
 
+use super::Family;
+use crate::emit::Kind;
+
+/// The collector.
+pub(super) const NAME: &str = "stat_statements";
+
 /// How the collector is set up.
 #[derive(Debug, Clone)]
 pub struct Statements {
@@ -29,24 +35,48 @@ impl Default for Statements {
 
 /// Metric and help of the values after user, database, statement and text.
 pub(super) const VALUES: [(&str, &str); 5] = [
-    ("calls_total", "Number of times executed"),
+    ("pg_stat_statements_calls_total", "Number of times executed"),
     (
-        "seconds_total",
+        "pg_stat_statements_seconds_total",
         "Total time spent in the statement, in seconds",
     ),
     (
-        "rows_total",
+        "pg_stat_statements_rows_total",
         "Total number of rows retrieved or affected by the statement",
     ),
     (
-        "block_read_seconds_total",
+        "pg_stat_statements_block_read_seconds_total",
         "Total time the statement spent reading blocks, in seconds",
     ),
     (
-        "block_write_seconds_total",
+        "pg_stat_statements_block_write_seconds_total",
         "Total time the statement spent writing blocks, in seconds",
     ),
 ];
+
+/// The family that leads from a statement's number to its text.
+pub(super) const TEXT: (&str, &str) = (
+    "pg_stat_statements_query_id",
+    "SQL Query to queryid mapping",
+);
+
+/// Labels of the values.
+pub(super) const LABELS: [&str; 3] = ["user", "datname", "queryid"];
+
+/// Labels of [`TEXT`].
+pub(super) const TEXT_LABELS: [&str; 2] = ["queryid", "query"];
+
+/// What the collector may show.
+pub(super) fn families() -> impl Iterator<Item = Family> {
+    let family = |name, labels: &[&'static str]| Family {
+        collector: NAME,
+        name,
+        kind: Kind::Counter,
+        labels: labels.to_vec(),
+    };
+    let values = VALUES.iter().map(move |(name, _)| family(name, &LABELS));
+    values.chain([family(TEXT.0, &TEXT_LABELS)])
+}
 
 /// Where the columns got their names of today.
 const EXEC_TIME_SINCE: u32 = 130_000;

@@ -1,15 +1,12 @@
 //! Databases, sessions and locks.
 
-use super::Query;
+use super::{PLAIN, Query};
 use crate::emit::Kind;
 
 /// The statements.
 pub(super) static QUERIES: &[Query] = &[
     Query {
         collector: "database",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("datname", "datname")],
         values: &[
             (
@@ -26,13 +23,10 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_database WHERE datname IS NOT NULL",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "locks",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("datname", "datname"), ("mode", "mode")],
         values: &[(
             "pg_locks_count",
@@ -41,13 +35,10 @@ pub(super) static QUERIES: &[Query] = &[
             "COALESCE(held.n, 0)",
         )],
         rest: "FROM (SELECT d.oid, d.datname, m.mode FROM pg_database d CROSS JOIN (VALUES ('accesssharelock'), ('rowsharelock'), ('rowexclusivelock'), ('shareupdateexclusivelock'), ('sharelock'), ('sharerowexclusivelock'), ('exclusivelock'), ('accessexclusivelock'), ('sireadlock')) AS m(mode)) AS every LEFT JOIN (SELECT database, lower(mode) AS held_mode, count(*) AS n FROM pg_locks WHERE database IS NOT NULL GROUP BY 1, 2) AS held ON held.database = every.oid AND held.held_mode = every.mode",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "roles",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("rolname", "rolname")],
         values: &[(
             "pg_roles_connection_limit",
@@ -56,13 +47,10 @@ pub(super) static QUERIES: &[Query] = &[
             "rolconnlimit",
         )],
         rest: "FROM pg_roles",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_activity",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[
             ("datname", "every.datname"),
             ("state", "every.state"),
@@ -86,14 +74,11 @@ pub(super) static QUERIES: &[Query] = &[
                 "COALESCE(busy.longest, 0)",
             ),
         ],
-        rest: "FROM (SELECT d.datname, s.state FROM pg_database d CROSS JOIN (VALUES ('active'), ('idle'), ('idle in transaction'), ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled')) AS s(state)) AS every LEFT JOIN (SELECT datname AS db, state AS st, usename, application_name, backend_type, wait_event_type, wait_event, count(*) AS n, max(EXTRACT(EPOCH FROM clock_timestamp() - xact_start)) AS longest FROM pg_stat_activity GROUP BY 1, 2, 3, 4, 5, 6, 7) AS busy ON busy.db = every.datname AND busy.st = every.state",
-        shows_null: false,
+        rest: "FROM (SELECT d.datname, s.state FROM pg_database d CROSS JOIN (VALUES ('active'), ('idle'), ('idle in transaction'), ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled')) AS s(state)) AS every LEFT JOIN (SELECT datname AS db, state AS st, usename, application_name, backend_type, wait_event_type, wait_event, count(*) AS n, max(EXTRACT(EPOCH FROM clock_timestamp() - xact_start)) AS longest FROM pg_stat_activity WHERE pid <> pg_backend_pid() GROUP BY 1, 2, 3, 4, 5, 6, 7) AS busy ON busy.db = every.datname AND busy.st = every.state",
+        ..PLAIN
     },
     Query {
         collector: "stat_database",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("datid", "datid"), ("datname", "datname")],
         values: &[
             (
@@ -200,13 +185,11 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_database WHERE datname IS NOT NULL",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_database",
-        by_default: true,
         since: 140000,
-        until: 0,
         labels: &[("datid", "datid"), ("datname", "datname")],
         values: &[(
             "pg_stat_database_active_time_seconds_total",
@@ -215,13 +198,78 @@ pub(super) static QUERIES: &[Query] = &[
             "active_time / 1000.0",
         )],
         rest: "FROM pg_stat_database WHERE datname IS NOT NULL",
-        shows_null: false,
+        ..PLAIN
+    },
+    Query {
+        collector: "stat_database",
+        since: 120000,
+        labels: &[("datid", "datid"), ("datname", "datname")],
+        values: &[
+            (
+                "pg_stat_database_checksum_failures",
+                "Number of data page checksum failures detected in this database",
+                Kind::Untyped,
+                "checksum_failures",
+            ),
+            (
+                "pg_stat_database_checksum_last_failure",
+                "Time at which the last data page checksum failure was detected in this database",
+                Kind::Untyped,
+                "EXTRACT(EPOCH FROM checksum_last_failure)",
+            ),
+        ],
+        rest: "FROM pg_stat_database WHERE datname IS NOT NULL",
+        shows_null: true,
+        ..PLAIN
+    },
+    Query {
+        collector: "stat_database",
+        since: 140000,
+        labels: &[("datid", "datid"), ("datname", "datname")],
+        values: &[
+            (
+                "pg_stat_database_session_time",
+                "Time spent by database sessions in this database, in milliseconds",
+                Kind::Untyped,
+                "session_time",
+            ),
+            (
+                "pg_stat_database_idle_in_transaction_time",
+                "Time spent idling while in a transaction in this database, in milliseconds",
+                Kind::Untyped,
+                "idle_in_transaction_time",
+            ),
+            (
+                "pg_stat_database_sessions",
+                "Number of sessions established to this database",
+                Kind::Untyped,
+                "sessions",
+            ),
+            (
+                "pg_stat_database_sessions_abandoned",
+                "Number of sessions to this database that ended because the connection to the client was lost",
+                Kind::Untyped,
+                "sessions_abandoned",
+            ),
+            (
+                "pg_stat_database_sessions_fatal",
+                "Number of sessions to this database that ended by fatal errors",
+                Kind::Untyped,
+                "sessions_fatal",
+            ),
+            (
+                "pg_stat_database_sessions_killed",
+                "Number of sessions to this database that an operator ended",
+                Kind::Untyped,
+                "sessions_killed",
+            ),
+        ],
+        rest: "FROM pg_stat_database WHERE datname IS NOT NULL",
+        shows_null: true,
+        ..PLAIN
     },
     Query {
         collector: "stat_database_conflicts",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("datid", "datid"), ("datname", "datname")],
         values: &[
             (
@@ -256,13 +304,12 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_database_conflicts",
-        shows_null: false,
+        names_server: true,
+        ..PLAIN
     },
     Query {
         collector: "database_wraparound",
         by_default: false,
-        since: 0,
-        until: 0,
         labels: &[("datname", "datname")],
         values: &[
             (
@@ -279,14 +326,11 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_database WHERE datallowconn",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "long_running_transactions",
         by_default: false,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_long_running_transactions",
@@ -301,14 +345,12 @@ pub(super) static QUERIES: &[Query] = &[
                 "COALESCE(max(EXTRACT(EPOCH FROM clock_timestamp() - xact_start)), 0)",
             ),
         ],
-        rest: "FROM pg_stat_activity WHERE state IS DISTINCT FROM 'idle' AND query NOT LIKE 'autovacuum:%' AND xact_start IS NOT NULL",
-        shows_null: false,
+        rest: "FROM pg_stat_activity WHERE state IS DISTINCT FROM 'idle' AND query NOT LIKE 'autovacuum:%' AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+        ..PLAIN
     },
     Query {
         collector: "stat_activity_autovacuum",
         by_default: false,
-        since: 0,
-        until: 0,
         labels: &[("relname", "split_part(query, '.', 2)")],
         values: &[(
             "pg_stat_activity_autovacuum_timestamp_seconds",
@@ -317,6 +359,6 @@ pub(super) static QUERIES: &[Query] = &[
             "EXTRACT(EPOCH FROM xact_start)",
         )],
         rest: "FROM pg_stat_activity WHERE query LIKE 'autovacuum:%'",
-        shows_null: false,
+        ..PLAIN
     },
 ];

@@ -32,7 +32,23 @@ pub(super) struct Query {
     pub(super) rest: &'static str,
     /// Whether a value that is not there is shown as not a number; otherwise it is left out.
     pub(super) shows_null: bool,
+    /// Whether its metrics carry the label `server` even when only one server is asked: upstream
+    /// has moved most of its statements to collectors without that label, not all of them.
+    pub(super) names_server: bool,
 }
+
+/// What most statements have in common: every version understands them, they run by default.
+const PLAIN: Query = Query {
+    collector: "",
+    by_default: true,
+    since: 0,
+    until: 0,
+    labels: &[],
+    values: &[],
+    rest: "",
+    shows_null: false,
+    names_server: false,
+};
 
 impl Query {
     /// Whether a server of `version` understands it.

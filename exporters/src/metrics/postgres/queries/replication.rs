@@ -1,28 +1,49 @@
 //! Replication: how far others are behind, or we are.
 
-use super::Query;
+use super::{PLAIN, Query};
 use crate::emit::Kind;
+
+/// What tells connections of standbys apart. Two clients may share everything but the process.
+const SENDER: &[(&str, &str)] = &[
+    ("application_name", "application_name"),
+    ("client_addr", "host(client_addr)"),
+    ("state", "state"),
+    ("slot_name", "slot_name"),
+    ("pid", "pid"),
+];
+
+/// Connections of standbys with the slots that they use.
+const SENDERS: &str = "FROM pg_stat_replication LEFT JOIN (SELECT slot_name, active_pid FROM pg_replication_slots) AS slots ON slots.active_pid = pid";
+
+/// Where the log ends, in bytes since its beginning.
+const POSITION: &str = "pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, '0/0')";
+
+/// Where a standby is: 0 while it has nothing left to replay.
+const LAG: &str = "CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE GREATEST(0, EXTRACT(EPOCH FROM now() - pg_last_xact_replay_timestamp())) END";
+
+/// What tells the connection to the primary apart.
+const RECEIVER: &[(&str, &str)] = &[
+    ("upstream_host", "sender_host"),
+    ("slot_name", "slot_name"),
+    ("status", "status"),
+];
 
 /// The statements.
 pub(super) static QUERIES: &[Query] = &[
     Query {
         collector: "replication",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_replication_lag_seconds",
                 "Replication lag behind master in seconds",
                 Kind::Gauge,
-                "CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE GREATEST(0, EXTRACT(EPOCH FROM now() - pg_last_xact_replay_timestamp())) END",
+                LAG,
             ),
             (
                 "pg_replication_lag",
                 "Replication lag behind master in seconds, under the name of older rules",
                 Kind::Gauge,
-                "CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE GREATEST(0, EXTRACT(EPOCH FROM now() - pg_last_xact_replay_timestamp())) END",
+                LAG,
             ),
             (
                 "pg_replication_is_replica",
@@ -37,27 +58,23 @@ pub(super) static QUERIES: &[Query] = &[
                 "GREATEST(0, EXTRACT(EPOCH FROM now() - pg_last_xact_replay_timestamp()))",
             ),
         ],
-        rest: "",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "replication_slots",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("slot_name", "slot_name"), ("slot_type", "slot_type")],
         values: &[
             (
                 "pg_replication_slots_slot_current_wal_lsn",
                 "current wal lsn value",
                 Kind::Gauge,
-                "CASE WHEN NOT pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') END",
+                POSITION,
             ),
             (
                 "pg_replication_slots_slot_confirmed_flush_lsn",
                 "last lsn confirmed flushed to the replication slot",
                 Kind::Gauge,
-                "pg_wal_lsn_diff(confirmed_flush_lsn, '0/0')",
+                "CASE WHEN active THEN COALESCE(pg_wal_lsn_diff(confirmed_flush_lsn, '0/0'), 0) END",
             ),
             (
                 "pg_replication_slots_slot_is_active",
@@ -67,13 +84,11 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_replication_slots",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "replication_slots",
-        by_default: true,
         since: 130000,
-        until: 0,
         labels: &[("slot_name", "slot_name"), ("slot_type", "slot_type")],
         values: &[(
             "pg_replication_slots_safe_wal_size_bytes",
@@ -82,13 +97,11 @@ pub(super) static QUERIES: &[Query] = &[
             "safe_wal_size",
         )],
         rest: "FROM pg_replication_slots",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "replication_slots",
-        by_default: true,
         since: 130000,
-        until: 0,
         labels: &[
             ("slot_name", "slot_name"),
             ("slot_type", "slot_type"),
@@ -101,13 +114,10 @@ pub(super) static QUERIES: &[Query] = &[
             "1",
         )],
         rest: "FROM pg_replication_slots WHERE wal_status IS NOT NULL",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "replication_slots",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[("slot_name", "slot_name"), ("database", "database")],
         values: &[
             (
@@ -125,13 +135,10 @@ pub(super) static QUERIES: &[Query] = &[
         ],
         rest: "FROM pg_replication_slots",
         shows_null: true,
+        ..PLAIN
     },
     Query {
         collector: "stat_archiver",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_stat_archiver_archived_count",
@@ -154,24 +161,17 @@ pub(super) static QUERIES: &[Query] = &[
         ],
         rest: "FROM pg_stat_archiver",
         shows_null: true,
+        ..PLAIN
     },
     Query {
         collector: "stat_replication",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[
-            ("application_name", "application_name"),
-            ("client_addr", "host(client_addr)"),
-            ("state", "state"),
-            ("slot_name", "slot_name"),
-        ],
+        labels: SENDER,
         values: &[
             (
                 "pg_stat_replication_pg_current_wal_lsn_bytes",
                 "WAL position in bytes",
                 Kind::Gauge,
-                "pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, '0/0')",
+                POSITION,
             ),
             (
                 "pg_stat_replication_pg_wal_lsn_diff",
@@ -180,15 +180,26 @@ pub(super) static QUERIES: &[Query] = &[
                 "pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, replay_lsn)",
             ),
         ],
-        rest: "FROM pg_stat_replication LEFT JOIN (SELECT slot_name, active_pid FROM pg_replication_slots) AS slots ON slots.active_pid = pid",
+        rest: SENDERS,
         shows_null: true,
+        ..PLAIN
+    },
+    Query {
+        collector: "stat_replication",
+        since: 120000,
+        labels: SENDER,
+        values: &[(
+            "pg_stat_replication_reply_time",
+            "Send time of the last reply that came from the standby",
+            Kind::Untyped,
+            "EXTRACT(EPOCH FROM reply_time)",
+        )],
+        rest: SENDERS,
+        shows_null: true,
+        ..PLAIN
     },
     Query {
         collector: "wal",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_wal_segments",
@@ -204,33 +215,23 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "xlog_location",
         by_default: false,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[(
             "pg_xlog_location_bytes",
             "Postgres LSN (log sequence number) being generated on primary or replayed on replica (truncated to low 52 bits)",
             Kind::Gauge,
             "(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')) % 4503599627370496",
         )],
-        rest: "",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_wal_receiver",
         by_default: false,
-        since: 0,
-        until: 0,
-        labels: &[
-            ("upstream_host", "sender_host"),
-            ("slot_name", "slot_name"),
-            ("status", "status"),
-        ],
+        labels: RECEIVER,
         values: &[
             (
                 "pg_stat_wal_receiver_receive_start_lsn",
@@ -274,8 +275,28 @@ pub(super) static QUERIES: &[Query] = &[
                 Kind::Counter,
                 "EXTRACT(EPOCH FROM latest_end_time)",
             ),
+            (
+                "pg_stat_wal_receiver_upstream_node",
+                "Node ID of the upstream node",
+                Kind::Gauge,
+                "substring(slot_name from 'repmgr_slot_([0-9]*)')",
+            ),
         ],
         rest: "FROM pg_stat_wal_receiver",
-        shows_null: false,
+        ..PLAIN
+    },
+    Query {
+        collector: "stat_wal_receiver",
+        by_default: false,
+        since: 130000,
+        labels: RECEIVER,
+        values: &[(
+            "pg_stat_wal_receiver_flushed_lsn",
+            "Last write-ahead log location already received and flushed to disk, the initial value of this field being the first log location used when WAL receiver is started represented as a decimal",
+            Kind::Counter,
+            "pg_wal_lsn_diff(flushed_lsn, '0/0')",
+        )],
+        rest: "FROM pg_stat_wal_receiver",
+        ..PLAIN
     },
 ];

@@ -1,19 +1,21 @@
 //! Tables, their indexes, and the work on them.
 
-use super::Query;
+use super::{PLAIN, Query};
 use crate::emit::Kind;
+
+/// The table under work. Its name is known only in its own database; elsewhere the same number
+/// may be another table's, so the number stands.
+const VACUUMED_TABLE: &str =
+    "CASE WHEN v.datname = current_database() THEN v.relid::regclass::text ELSE v.relid::text END";
+
+/// What tells running vacuums apart.
+const VACUUMED: &[(&str, &str)] = &[("datname", "v.datname"), ("relname", VACUUMED_TABLE)];
 
 /// The statements.
 pub(super) static QUERIES: &[Query] = &[
     Query {
         collector: "stat_progress_vacuum",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[
-            ("datname", "v.datname"),
-            ("relname", "v.relid::regclass::text"),
-        ],
+        labels: VACUUMED,
         values: &[
             (
                 "pg_stat_progress_vacuum_heap_blks",
@@ -41,17 +43,12 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_progress_vacuum AS v",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_progress_vacuum",
-        by_default: true,
-        since: 0,
         until: 170000,
-        labels: &[
-            ("datname", "v.datname"),
-            ("relname", "v.relid::regclass::text"),
-        ],
+        labels: VACUUMED,
         values: &[
             (
                 "pg_stat_progress_vacuum_max_dead_tuples",
@@ -67,16 +64,13 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_progress_vacuum AS v",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_progress_vacuum",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[
             ("datname", "v.datname"),
-            ("relname", "v.relid::regclass::text"),
+            ("relname", VACUUMED_TABLE),
             ("phase", "p.phase"),
         ],
         values: &[(
@@ -86,13 +80,10 @@ pub(super) static QUERIES: &[Query] = &[
             "v.phase = p.phase",
         )],
         rest: "FROM pg_stat_progress_vacuum AS v CROSS JOIN (VALUES ('initializing'), ('scanning heap'), ('vacuuming indexes'), ('vacuuming heap'), ('cleaning up indexes'), ('truncating heap'), ('performing final cleanup')) AS p(phase)",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_user_tables",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[
             ("datname", "current_database()"),
             ("schemaname", "schemaname"),
@@ -227,13 +218,10 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_user_tables",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "statio_user_tables",
-        by_default: true,
-        since: 0,
-        until: 0,
         labels: &[
             ("datname", "current_database()"),
             ("schemaname", "schemaname"),
@@ -290,13 +278,11 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_statio_user_tables",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "statio_user_indexes",
         by_default: false,
-        since: 0,
-        until: 0,
         labels: &[
             ("schemaname", "schemaname"),
             ("relname", "relname"),
@@ -317,6 +303,6 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_statio_user_indexes",
-        shows_null: false,
+        ..PLAIN
     },
 ];

@@ -1,16 +1,13 @@
 //! The server itself and its writers.
 
-use super::Query;
+use super::{PLAIN, Query};
 use crate::emit::Kind;
 
 /// The statements.
 pub(super) static QUERIES: &[Query] = &[
     Query {
         collector: "stat_bgwriter",
-        by_default: true,
-        since: 0,
         until: 170000,
-        labels: &[],
         values: &[
             (
                 "pg_stat_bgwriter_checkpoints_timed_total",
@@ -80,14 +77,11 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_bgwriter",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_bgwriter",
-        by_default: true,
         since: 170000,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_stat_bgwriter_buffers_clean_total",
@@ -115,14 +109,12 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_bgwriter",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "stat_checkpointer",
         by_default: false,
         since: 170000,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_stat_checkpointer_num_timed_total",
@@ -180,29 +172,22 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_stat_checkpointer",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "postmaster",
-        by_default: true,
-        since: 0,
-        until: 0,
-        labels: &[],
         values: &[(
             "pg_postmaster_start_time_seconds",
             "Time at which postmaster started",
             Kind::Gauge,
             "EXTRACT(EPOCH FROM pg_postmaster_start_time())",
         )],
-        rest: "",
-        shows_null: false,
+        ..PLAIN
     },
     Query {
         collector: "buffercache_summary",
         by_default: false,
         since: 160000,
-        until: 0,
-        labels: &[],
         values: &[
             (
                 "pg_buffercache_summary_buffers_used",
@@ -236,6 +221,6 @@ pub(super) static QUERIES: &[Query] = &[
             ),
         ],
         rest: "FROM pg_buffercache_summary()",
-        shows_null: false,
+        ..PLAIN
     },
 ];
