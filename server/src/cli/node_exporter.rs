@@ -14,7 +14,7 @@ use crate::lifecycle::ExporterPlan;
 const PORT: &str = ":9100";
 
 /// Collectors of the original that run on request only and that we do not have.
-const ABSENT: [&str; 9] = [
+const ABSENT: [&str; 8] = [
     "ethtool",
     "logind",
     "network_route",
@@ -23,11 +23,10 @@ const ABSENT: [&str; 9] = [
     "runit",
     "supervisord",
     "swap",
-    "systemd",
 ];
 
 /// Flags of these collectors that take a value.
-const ABSENT_FLAGS: [&str; 9] = [
+const ABSENT_FLAGS: [&str; 7] = [
     "collector.ethtool.device-include",
     "collector.ethtool.device-exclude",
     "collector.ethtool.metrics-include",
@@ -35,8 +34,6 @@ const ABSENT_FLAGS: [&str; 9] = [
     "collector.perf.tracepoint",
     "collector.runit.servicedir",
     "collector.supervisord.url",
-    "collector.systemd.unit-include",
-    "collector.systemd.unit-exclude",
 ];
 
 /// All flags: the pages', the paths', one switch per collector, the collectors' own.

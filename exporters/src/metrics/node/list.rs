@@ -6,8 +6,8 @@ use super::{
     filefd, filesystem, hwmon, infiniband, interrupts, ipvs, kernel_hung, ksmd, lnstat, loadavg,
     mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, nfs, nfsd, nvme, os,
     pcidevice, powersupplyclass, pressure, processes, qdisc, rapl, schedstat, selinux, slabinfo,
-    sockstat, softirqs, softnet, stat, sysctl, tapestats, tcpstat, textfile, thermal_zone, time,
-    timex, udp_queues, uname, vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
+    sockstat, softirqs, softnet, stat, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone,
+    time, timex, udp_queues, uname, vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
 };
 
 /// Every collector there is.
@@ -65,6 +65,7 @@ pub(super) static COLLECTORS: &[Entry] = &[
     softnet::ENTRY,
     stat::ENTRY,
     sysctl::ENTRY,
+    systemd::ENTRY,
     tapestats::ENTRY,
     tcpstat::ENTRY,
     textfile::ENTRY,

@@ -13,6 +13,7 @@
 //!
 //! Read next: `read.rs` (files), `settings.rs` (flags), any collector.
 
+mod dbus;
 mod list;
 mod netlink;
 mod read;
@@ -71,6 +72,7 @@ mod softirqs;
 mod softnet;
 mod stat;
 mod sysctl;
+mod systemd;
 mod tapestats;
 mod tcpstat;
 mod textfile;
