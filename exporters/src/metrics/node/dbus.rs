@@ -114,20 +114,25 @@ impl Bus {
         let user = rustix::process::getuid().as_raw().to_string();
         let hex: String = user.bytes().map(|b| format!("{b:02x}")).collect();
         self.write(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
+        let line = self.line()?;
+        if !line.starts_with("OK ") {
+            return Err(format!("login was refused: {}", line.trim_end()));
+        }
+        self.write(b"BEGIN\r\n")
+    }
+
+    /// A line of the handshake. Byte by byte: what follows the last one is a message.
+    fn line(&mut self) -> Result<String, String> {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut byte = [0];
             self.read(&mut byte)?;
             line.push(byte[0]);
             if line.len() > LINE_BYTES_MAX {
-                return Err("the answer to the login is too long".into());
+                return Err("a line of the login is too long".into());
             }
         }
-        if !line.starts_with(b"OK ") {
-            let line = String::from_utf8_lossy(&line);
-            return Err(format!("login was refused: {}", line.trim_end()));
-        }
-        self.write(b"BEGIN\r\n")
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     /// Time that is left; never zero, which would mean any time.
@@ -448,7 +453,6 @@ fn message(kind: u8, serial: u32, fields: &[u8], body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::io::{BufRead as _, BufReader};
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
@@ -466,20 +470,15 @@ pub(super) mod tests {
         let listener = UnixListener::bind(path).unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let mut lines = BufReader::new(stream.try_clone().unwrap());
-                let mut line = String::new();
-                lines.read_line(&mut line).unwrap();
-                assert!(line.starts_with("\0AUTH EXTERNAL "), "{line:?}");
-                (&stream).write_all(b"OK 0123456789abcdef\r\n").unwrap();
-                line.clear();
-                lines.read_line(&mut line).unwrap();
-                assert_eq!(line, "BEGIN\r\n");
-                assert!(lines.buffer().is_empty());
                 let mut bus = Bus {
                     stream,
                     serial: 0,
                     deadline: Instant::now() + PATIENCE,
                 };
+                let line = bus.line().unwrap();
+                assert!(line.starts_with("\0AUTH EXTERNAL "), "{line:?}");
+                bus.write(b"OK 0123456789abcdef\r\n").unwrap();
+                assert_eq!(bus.line().unwrap(), "BEGIN\r\n");
                 while let Ok(m) = bus.message() {
                     let text = |code| m.field(code).and_then(Value::text).unwrap_or_default();
                     let args = m.body().unwrap();
