@@ -49,9 +49,34 @@ pub(crate) fn complain(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-fn command() -> Command {
-    let file = |name: &'static str| Arg::new(name).num_args(1..).required(true);
-    Command::new("sextant")
+/// Every verb with its grammar.
+const VERBS: [(&str, fn() -> Command); 18] = [
+    ("prometheus", || prometheus::command().name("prometheus")),
+    ("alertmanager", alertmanager::command),
+    ("logs", || logs::command("logs")),
+    ("logcli", || logs::command("logcli")),
+    ("loki", loki::command),
+    ("promtail", promtail::command),
+    ("node-exporter", node_exporter::command),
+    ("redis-exporter", redis_exporter::command),
+    ("postgres-exporter", postgres_exporter::command),
+    ("up", up::command),
+    ("check", check_command),
+    ("amtool", amtool::command),
+    ("export", data::export_command),
+    ("import", data::import_command),
+    ("query", query::command),
+    ("test", test_rules::command),
+    ("backtest", backtest::command),
+    ("version", || {
+        Command::new("version").about("Prints the version")
+    }),
+];
+
+/// The grammar of `verb`, or of all verbs when it is none of them: an exporter of ten megabytes
+/// should not hold the flags of every tool.
+fn command(verb: Option<&str>) -> Command {
+    let root = Command::new("sextant")
         .about("Metrics, logs, alerts and dashboards in one binary")
         .disable_version_flag(true)
         .arg(
@@ -59,54 +84,43 @@ fn command() -> Command {
                 .long("version")
                 .action(ArgAction::SetTrue)
                 .help("Prints the version"),
-        )
-        .subcommand(prometheus::command().name("prometheus"))
-        .subcommand(alertmanager::command())
-        .subcommand(logs::command("logs"))
-        .subcommand(logs::command("logcli"))
-        .subcommand(loki::command())
-        .subcommand(promtail::command())
-        .subcommand(node_exporter::command())
-        .subcommand(redis_exporter::command())
-        .subcommand(postgres_exporter::command())
-        .subcommand(up::command())
+        );
+    let known = verb.filter(|v| VERBS.iter().any(|(name, _)| name == v));
+    let wanted = VERBS
+        .iter()
+        .filter(|(name, _)| known.is_none_or(|v| v == *name));
+    root.subcommands(wanted.map(|(_, grammar)| grammar()))
+}
+
+fn check_command() -> Command {
+    let file = |name: &'static str| Arg::new(name).num_args(1..).required(true);
+    Command::new("check")
+        .about("Checks files and servers")
+        .subcommand_required(true)
+        .subcommand(check::config_command(file("files")))
         .subcommand(
-            Command::new("check")
-                .about("Checks files and servers")
-                .subcommand_required(true)
-                .subcommand(check::config_command(file("files")))
-                .subcommand(
-                    Command::new("web-config")
-                        .about("Checks web configuration files")
-                        .arg(file("files")),
-                )
-                .subcommand(
-                    Command::new("alertmanager")
-                        .about("Checks alertmanager.yml and the files it names")
-                        .arg(file("files")),
-                )
-                .subcommand(check_rules::command())
-                .subcommand(
-                    Command::new("metrics")
-                        .about("Checks metrics on standard input, in text format"),
-                )
-                .subcommand(data::check_command())
-                .subcommand(check::server_command(
-                    "ready",
-                    "Asks a server whether it is ready",
-                ))
-                .subcommand(check::server_command(
-                    "healthy",
-                    "Asks a server whether it is up",
-                )),
+            Command::new("web-config")
+                .about("Checks web configuration files")
+                .arg(file("files")),
         )
-        .subcommand(amtool::command())
-        .subcommand(data::export_command())
-        .subcommand(data::import_command())
-        .subcommand(query::command())
-        .subcommand(test_rules::command())
-        .subcommand(backtest::command())
-        .subcommand(Command::new("version").about("Prints the version"))
+        .subcommand(
+            Command::new("alertmanager")
+                .about("Checks alertmanager.yml and the files it names")
+                .arg(file("files")),
+        )
+        .subcommand(check_rules::command())
+        .subcommand(
+            Command::new("metrics").about("Checks metrics on standard input, in text format"),
+        )
+        .subcommand(data::check_command())
+        .subcommand(check::server_command(
+            "ready",
+            "Asks a server whether it is ready",
+        ))
+        .subcommand(check::server_command(
+            "healthy",
+            "Asks a server whether it is up",
+        ))
 }
 
 /// Runs what the command line asks for.
@@ -147,7 +161,8 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     if !own_negations {
         args = flags::normalise(args);
     }
-    let matches = match command().try_get_matches_from(args) {
+    let verb = args.get(1).and_then(|a| a.to_str());
+    let matches = match command(verb).try_get_matches_from(&args) {
         Ok(m) => m,
         Err(e) => {
             // Help and version are answers, everything else is a mistake.
@@ -188,7 +203,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             Exit::Ok.code()
         }
         _ => {
-            drop(command().print_help());
+            drop(command(None).print_help());
             Exit::Start.code()
         }
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
@@ -199,19 +199,28 @@ fn passwords(file: &str) -> Result<BTreeMap<String, String>, String> {
     parsed.map_err(|e| wrong(&format!("line {}: no JSON object of texts", e.line())))
 }
 
-/// What encrypts connections to servers whose address asks for it.
+/// What encrypts connections to servers whose address asks for it. Files that are named are read at
+/// once; the certificates of the system, a third of a megabyte, only when a connection needs them.
 fn encrypt(v: &Values<'_>) -> Result<Encrypt, String> {
-    let config = client_config(&TlsConfig {
+    let settings = TlsConfig {
         ca_file: v.text("tls-ca-cert-file"),
         cert_file: v.text("tls-client-cert-file"),
         key_file: v.text("tls-client-key-file"),
         insecure_skip_verify: v.on("skip-tls-verification"),
         ..TlsConfig::default()
-    })?;
+    };
+    let files = [&settings.ca_file, &settings.cert_file, &settings.key_file];
+    let named = files.iter().any(|f| !f.is_empty());
+    let made = OnceLock::new();
+    let config =
+        move || -> Result<_, String> { made.get_or_init(|| client_config(&settings)).clone() };
+    if named {
+        config()?;
+    }
     Ok(Arc::new(move |socket: TcpStream, host: &str| {
+        let config = config().map_err(io::Error::other)?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let client =
-            rustls::ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        let client = rustls::ClientConnection::new(config, name).map_err(io::Error::other)?;
         let stream: Box<dyn Stream> = Box::new(rustls::StreamOwned::new(client, socket));
         Ok(stream)
     }))
