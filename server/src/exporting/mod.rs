@@ -37,6 +37,7 @@ pub(crate) use postgres::{PostgresExporter, PostgresOptions};
 pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};
+use crate::telemetry::{emit, runtime_families};
 
 /// How long the body of a request may take; scrapes have none.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -197,6 +198,7 @@ impl Served {
             let family = out.family(name, help, kind);
             out.add(family, &[], v);
         }
+        emit(&runtime_families(), out);
         out.gauge(
             "promhttp_metric_handler_requests_in_flight",
             "Current number of scrapes being served.",

@@ -8,8 +8,10 @@ mod exposition;
 pub(crate) mod log;
 mod memory;
 mod registry;
+mod runtime;
 
 pub(crate) use exporters::emit::{Kind, Suffix};
 pub(crate) use exposition::{Family, Sample, emit};
 pub(crate) use memory::thread_bytes;
 pub(crate) use registry::{Collector, Counter, Gauge, Histogram, HttpHandler, Metrics};
+pub(crate) use runtime::families as runtime_families;

@@ -14,13 +14,14 @@ use crate::api::call::{Answer, Call, Reply};
 use crate::api::error::ApiError;
 use crate::api::{Api, BuildInfo};
 use crate::http::{Coding, finish};
-use crate::telemetry::{Family, Kind, Sample, Suffix, emit};
+use crate::telemetry::{Family, Kind, Sample, Suffix, emit, runtime_families};
 
 /// All families, sorted by name.
 fn families(api: &Api) -> Vec<Family> {
     let mut all = api.metrics.families();
     let own = process::numbers(api.started.as_millisecond() as f64 / 1000.0).into_iter();
     all.extend(own.map(|(name, help, kind, v)| Family::single(name, help, kind, v)));
+    all.extend(runtime_families());
     let mut build = Family::single(
         "prometheus_build_info",
         "A metric with a constant '1' value labeled by version, revision, branch and toolchain from which the server was built.",
