@@ -484,6 +484,10 @@ fn a_postgresql_primary_and_its_standby() {
         let row = format!("pg_stat_activity_count{{datname=\"template1\",state=\"{state}\",");
         assert!(text.contains(&row), "{row}: {text}");
     }
+    // Nobody else is at work, and the panel of active sessions is not empty.
+    let own = "pg_stat_activity_count{datname=\"postgres\",state=\"active\",usename=\"postgres\",application_name=\"postgres_exporter\",";
+    let own = text.lines().find(|l| l.starts_with(own));
+    assert!(own.is_some_and(|l| l.ends_with(" 1")), "{own:?}: {text}");
     let title = "postgres_exporter 0.11.1";
     // Settings come and go with versions of the server.
     if text.contains("short_version=\"15.") {
