@@ -118,6 +118,21 @@ impl Settings {
         self.given.get(flag.name).map_or(&[], Vec::as_slice)
     }
 
+    /// The one of a flag and its older name that is given.
+    ///
+    /// # Errors
+    /// When both are.
+    pub(super) fn either<'a>(&self, flag: &'a Flag, older: &'a Flag) -> Result<&'a Flag, String> {
+        match (self.is_given(older.name), self.is_given(flag.name)) {
+            (false, _) => Ok(flag),
+            (true, false) => Ok(older),
+            (true, true) => Err(format!(
+                "--{} and --{} are mutually exclusive",
+                older.name, flag.name
+            )),
+        }
+    }
+
     /// The value as a time: `5s`, `500ms`, `1m30s`.
     pub(super) fn duration(&self, flag: &Flag) -> Result<Duration, String> {
         let text = self.text(flag);
