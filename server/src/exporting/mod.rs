@@ -33,7 +33,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
 pub(crate) use node::NodeExporter;
-pub(crate) use postgres::{PostgresExporter, PostgresOptions};
+pub(crate) use postgres::{Databases, PostgresExporter, PostgresOptions};
 pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};

@@ -33,7 +33,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         }
         let node = node.trim_end_matches(',');
         for order in 0..counts.len() {
-            let n = read::need(&path, counts, order)?;
+            let n = read::need_signed(&path, counts, order)?;
             let size = order.to_string();
             let labels = [("node", node), ("size", &*size), ("zone", zone)];
             out.add(blocks, &labels, n);

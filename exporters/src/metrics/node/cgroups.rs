@@ -12,8 +12,8 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let text = read::text(&path)?;
     for row in read::rows(&text).filter(|f| !f.first().is_some_and(|n| n.starts_with('#'))) {
         // Name, hierarchy, number of groups, enabled.
-        read::need(&path, &row, 1)?;
-        let (groups, on) = (read::need(&path, &row, 2)?, read::need(&path, &row, 3)?);
+        let number = |i: usize| read::need_signed(&path, &row, i);
+        let (_, groups, on) = (number(1)?, number(2)?, number(3)?);
         let labels = [("subsys_name", *row.first().unwrap_or(&""))];
         out.gauge(
             "node_cgroups_cgroups",

@@ -150,7 +150,7 @@ fn build(s: &Settings) -> Result<Run, String> {
 fn collect(r: &Roots, filter: &Filter, out: &mut Sink) -> Outcome {
     let path = r.proc("diskstats");
     let text = read::text(&path)?;
-    for line in text.lines() {
+    for line in text.lines().filter(|l| !l.trim().is_empty()) {
         let row: Vec<&str> = line.split_whitespace().collect();
         let wrong = || Problem::format(&path, format_args!("{line:?} is not understood"));
         let [major, minor, device, counters @ ..] = row.as_slice() else {

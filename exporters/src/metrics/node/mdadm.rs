@@ -172,11 +172,16 @@ fn blocks<'a>(head: &str, line: &str) -> Result<Device<'a>, String> {
     } else if head.contains("inactive") {
         (0.0, 0.0)
     } else {
-        let pair = line.split_whitespace().find_map(|w| {
-            let (all, up) = w.strip_prefix('[')?.strip_suffix(']')?.split_once('/')?;
+        let inside = |w: &'_ str| Some(w.strip_prefix('[')?.strip_suffix(']')?.to_owned());
+        let brackets: Vec<String> = line.split_whitespace().filter_map(inside).collect();
+        let pair = brackets.iter().find_map(|w| {
+            let (all, up) = w.split_once('/')?;
             Some((read::whole(all)?, read::whole(up)?))
         });
-        pair.ok_or_else(wrong)?
+        // A letter per disk follows.
+        let letters = |w: &String| !w.is_empty() && w.bytes().all(|b| b == b'U' || b == b'_');
+        pair.filter(|_| brackets.iter().any(letters))
+            .ok_or_else(wrong)?
     };
     Ok(Device {
         required,

@@ -61,14 +61,17 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             Err(p) => return Err(Problem::Absent(p.to_string())),
             Ok(t) => t,
         };
-        // Some kernels tell less about a resource than is shown: then it is switched off.
+        let mut totals = Vec::new();
         for (_, line, name, help) in TOTALS.iter().filter(|(f, ..)| *f == resource) {
             let found = text.lines().find(|l| l.split(' ').next() == Some(line));
             let wrong = || Problem::format(&path, format_args!("no total of {line:?}"));
             let total = found.ok_or_else(wrong)?.split_once("total=");
             let total = total.and_then(|(_, t)| t.split_whitespace().next()?.parse::<u64>().ok());
             let micros = total.ok_or_else(wrong)?;
-            out.counter(*name, *help, &[], micros as f64 / MICROS);
+            totals.push((*name, *help, micros as f64 / MICROS));
+        }
+        for (name, help, seconds) in totals {
+            out.counter(name, help, &[], seconds);
         }
         found = true;
     }
