@@ -11,7 +11,7 @@ use crate::support::shared::shared;
 use crate::support::{Server, TempDir, exposed, process, until, wait};
 
 /// A child that is killed when dropped.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -29,13 +29,13 @@ fn quiet(command: &mut Command) -> Program {
     Program(child.expect("the program starts"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let l = TcpListener::bind("127.0.0.1:0").expect("bind");
     l.local_addr().expect("address").port()
 }
 
 /// Says that a program is missing; on the machine that decides it must be there.
-fn missing(name: &str) {
+pub(crate) fn missing(name: &str) {
     assert!(std::env::var_os("CI").is_none(), "{name} is not installed");
     println!("skipped: {name} is not installed");
 }
@@ -61,7 +61,7 @@ fn has_what_is_needed(exporter: &str, pages: &[&str]) {
     }
 }
 
-fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
+pub(crate) fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
     let folder = dir.path().join(port.to_string());
     std::fs::create_dir_all(&folder).expect("a folder");
     quiet(
@@ -74,7 +74,7 @@ fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
     )
 }
 
-fn redis_cli(port: u16, words: &[&str]) -> String {
+pub(crate) fn redis_cli(port: u16, words: &[&str]) -> String {
     let out = Command::new("redis-cli")
         .args(["-p", &port.to_string()])
         .args(words)
@@ -83,7 +83,7 @@ fn redis_cli(port: u16, words: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-fn redis_exporter(address: &str, flags: &[&str]) -> Server {
+pub(crate) fn redis_exporter(address: &str, flags: &[&str]) -> Server {
     let mut command = process::binary();
     command
         .env("REDIS_ADDR", address)

@@ -157,6 +157,7 @@ fn web(v: &Values<'_>) -> WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: v.number("web.max-requests"),
         own_metrics: !v.on("web.disable-exporter-metrics"),
+        login: None,
     }
 }
 

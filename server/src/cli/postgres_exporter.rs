@@ -257,6 +257,7 @@ fn web(v: &Values<'_>) -> WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: 0,
         own_metrics: true,
+        login: None,
     }
 }
 
