@@ -11,7 +11,7 @@ use crate::support::shared::shared;
 use crate::support::{Server, TempDir, exposed, process, until, wait};
 
 /// A child that is killed when dropped.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -29,13 +29,13 @@ fn quiet(command: &mut Command) -> Program {
     Program(child.expect("the program starts"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let l = TcpListener::bind("127.0.0.1:0").expect("bind");
     l.local_addr().expect("address").port()
 }
 
 /// Says that a program is missing; on the machine that decides it must be there.
-fn missing(name: &str) {
+pub(crate) fn missing(name: &str) {
     assert!(std::env::var_os("CI").is_none(), "{name} is not installed");
     println!("skipped: {name} is not installed");
 }
@@ -61,7 +61,7 @@ fn has_what_is_needed(exporter: &str, pages: &[&str]) {
     }
 }
 
-fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
+pub(crate) fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
     let folder = dir.path().join(port.to_string());
     std::fs::create_dir_all(&folder).expect("a folder");
     quiet(
@@ -74,7 +74,7 @@ fn redis(dir: &TempDir, port: u16, more: &[&str]) -> Program {
     )
 }
 
-fn redis_cli(port: u16, words: &[&str]) -> String {
+pub(crate) fn redis_cli(port: u16, words: &[&str]) -> String {
     let out = Command::new("redis-cli")
         .args(["-p", &port.to_string()])
         .args(words)
@@ -83,7 +83,7 @@ fn redis_cli(port: u16, words: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-fn redis_exporter(address: &str, flags: &[&str]) -> Server {
+pub(crate) fn redis_exporter(address: &str, flags: &[&str]) -> Server {
     let mut command = process::binary();
     command
         .env("REDIS_ADDR", address)
@@ -484,6 +484,10 @@ fn a_postgresql_primary_and_its_standby() {
         let row = format!("pg_stat_activity_count{{datname=\"template1\",state=\"{state}\",");
         assert!(text.contains(&row), "{row}: {text}");
     }
+    // Nobody else is at work, and the panel of active sessions is not empty.
+    let own = "pg_stat_activity_count{datname=\"postgres\",state=\"active\",usename=\"postgres\",application_name=\"postgres_exporter\",";
+    let own = text.lines().find(|l| l.starts_with(own));
+    assert!(own.is_some_and(|l| l.ends_with(" 1")), "{own:?}: {text}");
     let title = "postgres_exporter 0.11.1";
     // Settings come and go with versions of the server.
     if text.contains("short_version=\"15.") {
@@ -496,6 +500,7 @@ fn a_postgresql_primary_and_its_standby() {
     has_what_is_needed("postgres", &[&text]);
     primary.sql("CREATE EXTENSION pg_stat_statements");
     everything_is_shown(&primary, &standby);
+    statements_of_the_user(&primary);
     // The second scrape goes over the same connection, and a new one when that is gone.
     primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'postgres_exporter'");
     assert!(s.get("/metrics").text().contains("\npg_up 1\n"));
@@ -523,6 +528,129 @@ fn a_postgresql_primary_and_its_standby() {
         let line = format!("pg_up{{server=\"127.0.0.1:{}\"}} 1", p.port);
         assert!(both.lines().any(|l| l == line), "{line}: {both}");
     }
+}
+
+/// Statements of a user, one per kind of column.
+const STATEMENTS: &str = r#"
+pg_shop:
+  query: "SELECT 'a' AS kind, true AS open, 3 AS orders, 7 AS total, 'on'::text AS state,
+    '1m30s'::text AS took, NULL::int AS nothing, 5 AS spare, TIMESTAMPTZ '1970-01-01 00:01:00+00' AS at,
+    ARRAY[0.5, 1.0] AS wait, ARRAY[1, 2] AS wait_bucket, 1.5 AS wait_sum, 4 AS wait_count, 9 AS extra"
+  cache_seconds: 3600
+  metrics:
+    - kind: {usage: LABEL, description: Kind}
+    - open: {usage: LABEL, description: Open}
+    - orders: {usage: GAUGE, description: Orders}
+    - total: {usage: COUNTER, description: Total}
+    - state: {usage: MAPPEDMETRIC, description: State, metric_mapping: {"on": 1, "off": 0}}
+    - took: {usage: DURATION, description: Took}
+    - nothing: {usage: GAUGE, description: Nothing}
+    - spare: {usage: DISCARD, description: Spare}
+    - at: {usage: GAUGE, description: At}
+    - wait: {usage: HISTOGRAM, description: Wait}
+pg_broken:
+  query: SELECT nothing FROM nowhere
+  metrics: [{n: {usage: COUNTER, description: Calls}}]
+pg_where:
+  query: SELECT current_database() AS datname, 1 AS here
+  metrics:
+    - datname: {usage: LABEL, description: Name}
+    - here: {usage: GAUGE, description: Here}
+pg_main:
+  query: SELECT current_database() AS datname, 1 AS here
+  master: true
+  metrics: [{datname: {usage: LABEL, description: Name}}, {here: {usage: GAUGE, description: Here}}]
+pg_old:
+  query: SELECT 1 AS n
+  runonserver: "<9.0.0"
+  metrics: [{n: {usage: GAUGE, description: Old}}]
+"#;
+
+/// Statements of the user, databases that are found, constant labels.
+fn statements_of_the_user(primary: &Postgres) {
+    for database in ["one", "two"] {
+        primary.sql(&format!("CREATE DATABASE {database}"));
+    }
+    let dir = TempDir::new();
+    let file = dir.write("queries.yaml", STATEMENTS);
+    let flags = [
+        format!("--extend.query-path={file}"),
+        "--constantLabels=site=here, wrong".into(),
+        "--auto-discover-databases".into(),
+        "--exclude-databases=two".into(),
+        "--metric-prefix=db".into(),
+        "--disable-default-metrics".into(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let s = postgres_exporter(&[("DATA_SOURCE_NAME", &primary.name())], &flags);
+    let text = s.get("/metrics").text();
+    let tail = format!("server=\"127.0.0.1:{}\",site=\"here\"}}", primary.port);
+    let row = format!("{{kind=\"a\",open=\"true\",{tail}");
+    let bucket = |le: &str| row.replace("server=", &format!("le=\"{le}\",server="));
+    for line in [
+        format!("db_shop_orders{row} 3"),
+        format!("db_shop_total{row} 7"),
+        format!("db_shop_state{row} 1"),
+        format!("db_shop_took_milliseconds{row} 90000"),
+        format!("db_shop_nothing{row} NaN"),
+        format!("db_shop_at{row} 60"),
+        format!("db_shop_wait_bucket{} 1", bucket("0.5")),
+        format!("db_shop_wait_bucket{} 2", bucket("1")),
+        format!("db_shop_wait_bucket{} 4", bucket("+Inf")),
+        format!("db_shop_wait_sum{row} 1.5"),
+        format!("db_shop_wait_count{row} 4"),
+        format!("db_shop_extra{row} 9"),
+        format!("db_where_here{{datname=\"postgres\",{tail} 1"),
+        format!("db_where_here{{datname=\"one\",{tail} 1"),
+        format!("db_main_here{{datname=\"postgres\",{tail} 1"),
+        "db_up{site=\"here\"} 1".into(),
+        // A statement that fails is an error of the scrape, and of nothing else.
+        "db_exporter_last_scrape_error{site=\"here\"} 1".into(),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+    for family in [
+        "db_shop_total counter",
+        "db_shop_extra untyped",
+        "db_shop_wait histogram",
+    ] {
+        assert!(
+            text.contains(&format!("# TYPE {family}\n")),
+            "{family}: {text}"
+        );
+    }
+    let loaded = "db_exporter_user_queries_load_error{filename=\"";
+    let loaded = text.lines().find(|l| l.starts_with(loaded));
+    assert!(loaded.is_some_and(|l| l.ends_with(" 0")), "{text}");
+    for absent in [
+        "db_shop_spare",
+        "db_old",
+        "db_main_here{datname=\"one\"",
+        "\"two\"",
+        "db_stat_",
+    ] {
+        assert!(!text.contains(absent), "{absent}: {text}");
+    }
+    // A file that cannot be used is told, and the rest goes on.
+    let file = dir.write("queries.yaml", "pg_x: [");
+    let flag = format!("--extend.query-path={file}");
+    let s = postgres_exporter(&[("DATA_SOURCE_NAME", &primary.name())], &[&flag]);
+    let text = s.get("/metrics").text();
+    assert!(
+        text.contains("pg_exporter_user_queries_load_error{filename=\""),
+        "{text}"
+    );
+    assert!(text.contains("\npg_up 1\n"), "{text}");
+    let map = process::binary()
+        .args(["postgres-exporter", "--dumpmaps"])
+        .output()
+        .expect("the binary starts");
+    assert!(map.status.success());
+    let map = String::from_utf8_lossy(&map.stdout);
+    assert!(
+        map.contains("pg_stat_database_conflicts_confl_lock"),
+        "{map}"
+    );
 }
 
 #[test]

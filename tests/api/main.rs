@@ -31,6 +31,7 @@ mod queries;
 mod queries_of_death;
 mod query_command;
 mod readiness;
+mod redis_exporter;
 mod remote_read;
 mod remote_write;
 mod remote_write_out;

@@ -14,26 +14,34 @@ use crate::lifecycle::ExporterPlan;
 const PORT: &str = ":9100";
 
 /// Collectors of the original that run on request only and that we do not have.
-const ABSENT: [&str; 8] = [
-    "ethtool",
-    "logind",
-    "network_route",
-    "ntp",
-    "perf",
-    "runit",
-    "supervisord",
-    "swap",
-];
+const ABSENT: [&str; 6] = ["ethtool", "logind", "ntp", "perf", "runit", "supervisord"];
 
 /// Flags of these collectors that take a value.
-const ABSENT_FLAGS: [&str; 7] = [
+const ABSENT_FLAGS: [&str; 16] = [
     "collector.ethtool.device-include",
     "collector.ethtool.device-exclude",
     "collector.ethtool.metrics-include",
+    "collector.ntp.ip-ttl",
+    "collector.ntp.local-offset-tolerance",
+    "collector.ntp.max-distance",
+    "collector.ntp.protocol-version",
+    "collector.ntp.server",
+    "collector.ntp.server-port",
+    "collector.perf.cache-profilers",
     "collector.perf.cpus",
+    "collector.perf.hardware-profilers",
+    "collector.perf.software-profilers",
     "collector.perf.tracepoint",
     "collector.runit.servicedir",
     "collector.supervisord.url",
+];
+
+/// Switches of these collectors.
+const ABSENT_SWITCHES: [&str; 4] = [
+    "collector.ntp.server-is-local",
+    "collector.perf.disable-cache-profilers",
+    "collector.perf.disable-hardware-profilers",
+    "collector.perf.disable-software-profilers",
 ];
 
 /// All flags: the pages', the paths', one switch per collector, the collectors' own.
@@ -85,7 +93,13 @@ static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
         let name: &'static str = format!("collector.{name}").leak();
         all.push(ignored(name, "false", Kind::Bool));
     }
-    all.extend(ABSENT_FLAGS.iter().map(|n| ignored(n, "", Kind::Text)));
+    // Some of them may be repeated.
+    all.extend(ABSENT_FLAGS.iter().map(|n| ignored(n, "", Kind::List)));
+    all.extend(
+        ABSENT_SWITCHES
+            .iter()
+            .map(|n| ignored(n, "false", Kind::Bool)),
+    );
     for (name, by_default) in node::collectors() {
         // One small text per collector, made once for the life of the process.
         let name: &'static str = format!("collector.{name}").leak();
@@ -143,6 +157,7 @@ fn web(v: &Values<'_>) -> WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: v.number("web.max-requests"),
         own_metrics: !v.on("web.disable-exporter-metrics"),
+        login: None,
     }
 }
 

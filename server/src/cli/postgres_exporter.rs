@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use clap::{ArgMatches, Command};
-use exporters::metrics::postgres::{Options, Source, Statements, collectors};
+use exporters::metrics::postgres::{Options, Source, Statements, collectors, families};
 
 use super::exporters as shared;
-use super::flags::{self, Flag, Kind, Values, flag, ignored};
-use crate::exporting::{Exporter, PostgresExporter, PostgresOptions, WebOptions};
-use crate::lifecycle::ExporterPlan;
+use super::flags::{self, Flag, Kind, Values, flag};
+use crate::exporting::{Databases, Exporter, PostgresExporter, PostgresOptions, WebOptions};
+use crate::lifecycle::{Exit, ExporterPlan};
 
 /// The address of the family.
 const PORT: &str = ":9187";
@@ -51,12 +51,47 @@ static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
             "Leave out the server's settings",
         )
         .from("PG_EXPORTER_DISABLE_SETTINGS_METRICS"),
-        ignored("auto-discover-databases", "false", Kind::Bool)
-            .from("PG_EXPORTER_AUTO_DISCOVER_DATABASES"),
-        ignored("extend.query-path", "", Kind::Text).from("PG_EXPORTER_EXTEND_QUERY_PATH"),
-        ignored("constantLabels", "", Kind::Text).from("PG_EXPORTER_CONSTANT_LABELS"),
-        ignored("exclude-databases", "", Kind::Text).from("PG_EXPORTER_EXCLUDE_DATABASES"),
-        ignored("include-databases", "", Kind::Text).from("PG_EXPORTER_INCLUDE_DATABASES"),
+        flag(
+            "auto-discover-databases",
+            "false",
+            Kind::Bool,
+            "Run the user's own statements in every database of the servers",
+        )
+        .from("PG_EXPORTER_AUTO_DISCOVER_DATABASES"),
+        flag(
+            "include-databases",
+            "",
+            Kind::List,
+            "Databases to find, separated by commas; empty for all",
+        )
+        .from("PG_EXPORTER_INCLUDE_DATABASES"),
+        flag(
+            "exclude-databases",
+            "",
+            Kind::List,
+            "Databases not to find, separated by commas",
+        )
+        .from("PG_EXPORTER_EXCLUDE_DATABASES"),
+        flag(
+            "extend.query-path",
+            "",
+            Kind::Text,
+            "File with statements of the user",
+        )
+        .from("PG_EXPORTER_EXTEND_QUERY_PATH"),
+        flag(
+            "constantLabels",
+            "",
+            Kind::List,
+            "Labels (name=value, separated by commas) of what tells its server",
+        )
+        .from("PG_EXPORTER_CONSTANT_LABELS"),
+        flag(
+            "dumpmaps",
+            "false",
+            Kind::Bool,
+            "Print the families of all collectors and end",
+        ),
         flag(
             "collector.stat_statements.include_query",
             "false",
@@ -163,7 +198,40 @@ fn scrape(v: &Values<'_>) -> Result<Options, String> {
             exclude_databases: v.words("collector.stat_statements.exclude_databases"),
             exclude_users: v.words("collector.stat_statements.exclude_users"),
         },
+        custom: Vec::new(),
+        constant: constant_labels(v),
     })
+}
+
+/// `--constantLabels`. A part that is no label is told and passed over, as in the original.
+fn constant_labels(v: &Values<'_>) -> Vec<(String, String)> {
+    let mut labels = std::collections::BTreeMap::new();
+    for part in v.words("constantLabels") {
+        let pair = part.split_once('=').map(|(n, v)| (n.trim(), v.trim()));
+        match pair {
+            Some((name, value)) if is_name(name) && !value.is_empty() && !value.contains('=') => {
+                labels.insert(name.to_owned(), value.to_owned());
+            }
+            _ => tracing::error!(part, "--constantLabels: a label is written name=value"),
+        }
+    }
+    labels.into_iter().collect()
+}
+
+/// Whether a text may be a label's name.
+fn is_name(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit())
+}
+
+/// The families of all collectors, a line each.
+fn map() -> String {
+    let mut out = String::new();
+    for f in families() {
+        let labels = f.labels.join(", ");
+        out.push_str(&format!("{:<60} {} {{{labels}}}\n", f.name, f.kind.word()));
+    }
+    out
 }
 
 fn exporter(v: &Values<'_>) -> Result<Arc<dyn Exporter>, String> {
@@ -175,6 +243,11 @@ fn exporter(v: &Values<'_>) -> Result<Arc<dyn Exporter>, String> {
         sources: sources()?,
         config: file.is_file().then_some(file),
         scrape: scrape(v)?,
+        queries: v.text("extend.query-path").into(),
+        discover: v.on("auto-discover-databases").then(|| Databases {
+            include: v.words("include-databases"),
+            exclude: v.words("exclude-databases"),
+        }),
     };
     Ok(Arc::new(PostgresExporter::new(options)?))
 }
@@ -184,12 +257,17 @@ fn web(v: &Values<'_>) -> WebOptions {
         telemetry_path: v.text("web.telemetry-path"),
         requests_max: 0,
         own_metrics: true,
+        login: None,
     }
 }
 
 /// Runs the exporter.
 pub(super) fn run(m: &ArgMatches) -> u8 {
     let v = Values::new(m, &FLAGS);
+    if v.on("dumpmaps") {
+        super::print(&map());
+        return Exit::Ok.code();
+    }
     let log = (v.text("log.level"), v.text("log.format"));
     shared::run(&v, (&log.0, &log.1), web(&v), || exporter(&v))
 }

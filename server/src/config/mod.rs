@@ -24,6 +24,7 @@ mod fields;
 pub(crate) mod limits;
 pub(crate) mod loki;
 pub(crate) mod postgres_exporter;
+pub(crate) mod postgres_queries;
 pub(crate) mod prometheus;
 pub(crate) mod promtail;
 mod secret;

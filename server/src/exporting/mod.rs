@@ -11,6 +11,7 @@
 //!
 //! Read next: `node.rs`, `redis.rs`.
 
+mod login;
 mod node;
 mod postgres;
 mod redis;
@@ -32,8 +33,9 @@ use hyper::header;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
+pub(crate) use login::Login;
 pub(crate) use node::NodeExporter;
-pub(crate) use postgres::{PostgresExporter, PostgresOptions};
+pub(crate) use postgres::{Databases, PostgresExporter, PostgresOptions};
 pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};
@@ -70,7 +72,7 @@ pub(crate) trait Exporter: Send + Sync + 'static {
 }
 
 /// What the command line says about an exporter's pages.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WebOptions {
     /// The path of the metrics.
     pub(crate) telemetry_path: String,
@@ -78,6 +80,8 @@ pub(crate) struct WebOptions {
     pub(crate) requests_max: usize,
     /// Whether numbers of the exporter itself are shown.
     pub(crate) own_metrics: bool,
+    /// Who may see the pages; without one everybody may.
+    pub(crate) login: Option<Arc<Login>>,
 }
 
 /// An exporter behind its routes.
@@ -98,6 +102,7 @@ pub(crate) fn router(exporter: Arc<dyn Exporter>, options: WebOptions) -> Router
     };
     let path = options.telemetry_path.clone();
     let more = exporter.clone().routes();
+    let login = options.login.clone();
     let served = Arc::new(Served {
         exporter,
         options,
@@ -110,7 +115,11 @@ pub(crate) fn router(exporter: Arc<dyn Exporter>, options: WebOptions) -> Router
     if path != "/" {
         routes = routes.route("/", get(first_page));
     }
-    routes.with_state(served).merge(more)
+    let routes = routes.with_state(served).merge(more);
+    match login {
+        Some(login) => routes.layer(axum::middleware::from_fn_with_state(login, login::check)),
+        None => routes,
+    }
 }
 
 async fn first_page(State(s): State<Arc<Served>>) -> Response {

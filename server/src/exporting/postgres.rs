@@ -1,7 +1,7 @@
 //! The PostgreSQL exporter: its own servers, or whichever a request names.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -11,13 +11,15 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use exporters::emit::{Kind, Sink};
-use exporters::metrics::postgres::{Options, Outcome, Proof, Server, Source};
+use exporters::metrics::postgres::{CustomQuery, Options, Outcome, Proof, Server, Source};
 use hyper::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use sha2::Digest as _;
 
 use super::{BODY_TIMEOUT, Exporter, Scraped, Scraping};
 use crate::config::postgres_exporter::{AuthModule, PostgresExporterConfig};
 use crate::config::prometheus::TlsConfig;
+use crate::config::{postgres_queries, yaml};
 use crate::http::tls_client::client_config;
 use crate::http::{Params, plain};
 
@@ -29,6 +31,55 @@ pub(crate) struct PostgresOptions {
     pub(crate) config: Option<PathBuf>,
     /// What a scrape does.
     pub(crate) scrape: Options,
+    /// File with statements of the user; empty for none.
+    pub(crate) queries: PathBuf,
+    /// Which other databases of the servers are asked, if any.
+    pub(crate) discover: Option<Databases>,
+}
+
+/// Which databases are asked that nobody has named.
+#[derive(Debug, Default)]
+pub(crate) struct Databases {
+    /// Those to ask; empty for all.
+    pub(crate) include: Vec<String>,
+    /// Those to leave out.
+    pub(crate) exclude: Vec<String>,
+}
+
+impl Databases {
+    fn keeps(&self, name: &String) -> bool {
+        !self.exclude.contains(name) && (self.include.is_empty() || self.include.contains(name))
+    }
+}
+
+/// The file with statements of the user, as it was read at the start.
+struct Queries {
+    file: String,
+    hash: String,
+    wrong: bool,
+}
+
+impl Queries {
+    /// Reads the file; what is wrong with it is told, and later shown in a metric.
+    fn read(file: &Path) -> (Self, Vec<CustomQuery>) {
+        let mut q = Self {
+            file: file.display().to_string(),
+            hash: String::new(),
+            wrong: false,
+        };
+        let text = yaml::read(file);
+        if let Ok(t) = &text {
+            let digest = sha2::Sha256::digest(t.as_bytes());
+            q.hash = digest.iter().map(|b| format!("{b:02x}")).collect();
+        }
+        let read = text.and_then(|t| postgres_queries::parse(file, &t));
+        let all = read.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "statements of the user cannot be used");
+            q.wrong = true;
+            Vec::new()
+        });
+        (q, all)
+    }
 }
 
 /// An exporter of PostgreSQL servers.
@@ -36,9 +87,13 @@ pub(crate) struct PostgresExporter {
     servers: Vec<Server>,
     config: Option<PathBuf>,
     options: Options,
+    queries: Option<Queries>,
+    discover: Option<Databases>,
+    /// Databases that were found, by the place of their server and by name.
+    found: Mutex<BTreeMap<(usize, String), Arc<Server>>>,
     scrapes: AtomicU64,
     /// What was wrong when it was last told, by server and collector.
-    told: Mutex<BTreeMap<(String, &'static str), String>>,
+    told: Mutex<BTreeMap<(String, String), String>>,
 }
 
 /// A server that is not connected yet, encrypted as its name asks for.
@@ -63,10 +118,19 @@ impl PostgresExporter {
     /// When a file about encryption cannot be used.
     pub(crate) fn new(options: PostgresOptions) -> Result<Self, String> {
         let servers = options.sources.into_iter().map(server);
+        let mut scrape = options.scrape;
+        let queries = (!options.queries.as_os_str().is_empty()).then(|| {
+            let (queries, all) = Queries::read(&options.queries);
+            scrape.custom = all;
+            queries
+        });
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
             config: options.config,
-            options: options.scrape,
+            options: scrape,
+            queries,
+            discover: options.discover,
+            found: Mutex::default(),
             scrapes: AtomicU64::new(0),
             told: Mutex::default(),
         })
@@ -77,9 +141,9 @@ impl PostgresExporter {
         let mut told = self.told.lock();
         let mut now = BTreeMap::new();
         let down = outcome.error.iter().map(|e| ("", e));
-        let failed = outcome.failed.iter().map(|(c, e)| (*c, e));
+        let failed = outcome.failed.iter().map(|(c, e)| (c.as_str(), e));
         for (collector, e) in down.chain(failed) {
-            let key = (server.to_owned(), collector);
+            let key = (server.to_owned(), collector.to_owned());
             if told.get(&key) != Some(e) {
                 if collector.is_empty() {
                     tracing::warn!(server, error = %e, "postgres cannot be asked");
@@ -96,16 +160,18 @@ impl PostgresExporter {
     /// What the exporter says about a scrape.
     fn about(&self, started: Instant, failed: bool, out: &mut Sink) {
         let prefix = &self.options.prefix;
+        let constant = self.options.constant.iter();
+        let constant: Vec<_> = constant.map(|(n, v)| (n.as_str(), v.as_str())).collect();
         out.gauge(
             format!("{prefix}_exporter_last_scrape_duration_seconds"),
             "Duration of the last scrape of metrics from PostgreSQL.",
-            &[],
+            &constant,
             started.elapsed().as_secs_f64(),
         );
         out.gauge(
             format!("{prefix}_exporter_last_scrape_error"),
             "Whether the last scrape of metrics from PostgreSQL resulted in an error (1 for error, 0 for success).",
-            &[],
+            &constant,
             f64::from(u8::from(failed)),
         );
         let total = self.scrapes.fetch_add(1, Relaxed) + 1;
@@ -114,7 +180,53 @@ impl PostgresExporter {
             "Total number of times PostgreSQL was scraped for metrics.",
             Kind::Counter,
         );
-        out.add(family, &[], total as f64);
+        out.add(family, &constant, total as f64);
+        if let Some(q) = &self.queries {
+            let own = [("filename", q.file.as_str()), ("hashsum", q.hash.as_str())];
+            let labels = own.into_iter().chain(constant).collect::<Vec<_>>();
+            out.gauge(
+                format!("{prefix}_exporter_user_queries_load_error"),
+                "Whether the user queries file was loaded and parsed successfully (1 for error, 0 for success).",
+                &labels,
+                f64::from(u8::from(q.wrong)),
+            );
+        }
+    }
+
+    /// Asks a server; says whether something went wrong that counts as an error of the scrape.
+    async fn ask(&self, server: &Server, label: Option<&str>, name: &str, out: &mut Sink) -> bool {
+        let outcome = server.scrape(&self.options, label, out).await;
+        self.tell(name, &outcome);
+        outcome.error.is_some() || outcome.custom_failed
+    }
+
+    /// Asks the other databases of the server at `place`, as far as they are wanted.
+    async fn ask_found(&self, place: usize, server: &Server, out: &mut Sink) -> bool {
+        let Some(wanted) = &self.discover else {
+            return false;
+        };
+        let names = match server.databases(self.options.timeout).await {
+            Ok(names) => names,
+            // The server itself has told what is wrong.
+            Err(_) => return true,
+        };
+        // Connections to databases that are gone are let go.
+        self.found
+            .lock()
+            .retain(|(p, name), _| *p != place || names.contains(name));
+        let mut failed = false;
+        for name in names.into_iter().filter(|n| wanted.keeps(n)) {
+            let database = {
+                let mut found = self.found.lock();
+                let known = found.entry((place, name.clone()));
+                known
+                    .or_insert_with(|| Arc::new(server.database(&name)))
+                    .clone()
+            };
+            let shown = format!("{}/{name}", server.address());
+            failed |= self.ask(&database, None, &shown, out).await;
+        }
+        failed
     }
 
     /// Asks the server that a request names.
@@ -159,9 +271,9 @@ impl PostgresExporter {
         let server = server(source).map_err(bad)?;
         let started = Instant::now();
         let mut sink = Sink::new();
-        let outcome = server.scrape(&self.options, None, &mut sink).await;
-        self.about(started, outcome.error.is_some(), &mut sink);
-        self.tell(&server.address(), &outcome);
+        let address = server.address();
+        let failed = self.ask(&server, None, &address, &mut sink).await;
+        self.about(started, failed, &mut sink);
         Ok(sink)
     }
 }
@@ -198,12 +310,11 @@ impl Exporter for PostgresExporter {
             let mut sink = Sink::new();
             let mut failed = false;
             let several = self.servers.len() > 1;
-            for server in &self.servers {
+            for (place, server) in self.servers.iter().enumerate() {
                 let address = server.address();
                 let label = several.then_some(address.as_str());
-                let outcome = server.scrape(&self.options, label, &mut sink).await;
-                failed |= outcome.error.is_some();
-                self.tell(&address, &outcome);
+                failed |= self.ask(server, label, &address, &mut sink).await;
+                failed |= self.ask_found(place, server, &mut sink).await;
             }
             self.about(started, failed, &mut sink);
             super::build_info("postgres_exporter", &mut sink);

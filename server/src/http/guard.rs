@@ -171,7 +171,7 @@ impl Guard {
 }
 
 /// User and password of a `Basic` header.
-fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
+pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -25,7 +25,7 @@ mod tls;
 pub(crate) mod tls_client;
 
 pub(crate) use compress::Coding;
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Guard, credentials};
 pub(crate) use listener::{Listener, ListenerOptions, bind};
 pub(crate) use params::Params;
 pub(crate) use stream::{ChunkSource, body_of, finish};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Filter, Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::Sink;
@@ -24,7 +24,7 @@ const NETLINK: Flag = Flag::switch(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::with("arp", &[INCLUDE, EXCLUDE, NETLINK], build);
+pub(super) const ENTRY: Entry = Entry::with("arp", &[INCLUDE, EXCLUDE, NETLINK], build).whole();
 
 fn build(s: &Settings) -> Result<Run, String> {
     let filter = Filter::new(s, &INCLUDE, &EXCLUDE)?;
@@ -32,12 +32,21 @@ fn build(s: &Settings) -> Result<Run, String> {
 }
 
 fn collect(r: &Roots, filter: &Filter, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("net/arp"))?;
+    let path = r.proc("net/arp");
+    let text = read::text(&path)?;
     let mut entries: BTreeMap<&str, u32> = BTreeMap::new();
-    for row in read::rows(&text).skip(1) {
-        // IP, hardware type, flags, hardware address, mask, device.
-        if let (Some(device), false) = (row.get(5), row.get(2) == Some(&"0x0")) {
-            *entries.entry(device).or_default() += 1;
+    for row in read::rows(&text) {
+        match row.as_slice() {
+            // Nothing, or the nine words of the header.
+            [] | [_, _, _, _, _, _, _, _, _] => {}
+            [_, _, _flags, _, _, device] => *entries.entry(device).or_default() += 1,
+            _ => {
+                let line = row.join(" ");
+                return Err(Problem::format(
+                    &path,
+                    format_args!("{line:?} has not six columns"),
+                ));
+            }
         }
     }
     for (device, n) in entries.iter().filter(|(d, _)| filter.keeps(d)) {

@@ -1,7 +1,7 @@
 //! Connection tracking: the table's size and the packets that passed it.
 
 use super::Entry;
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::Sink;
 
 /// The collector.
@@ -51,30 +51,41 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Columns there are; the last one has come later.
+const WIDTHS: std::ops::RangeInclusive<usize> = 16..=17;
+
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let n = read::number(&r.proc("sys/net/netfilter/nf_conntrack_count"))?;
+    let n = read::count_in(&r.proc("sys/net/netfilter/nf_conntrack_count"))?;
     out.gauge(
         "node_nf_conntrack_entries",
         "Number of currently allocated flow entries for connection tracking.",
         &[],
         n,
     );
-    let limit = read::number(&r.proc("sys/net/netfilter/nf_conntrack_max"))?;
+    let limit = read::count_in(&r.proc("sys/net/netfilter/nf_conntrack_max"))?;
     out.gauge(
         "node_nf_conntrack_entries_limit",
         "Maximum size of connection tracking table.",
         &[],
         limit,
     );
-    let text = read::text(&r.proc("net/stat/nf_conntrack"))?;
+    let path = r.proc("net/stat/nf_conntrack");
+    let text = read::text(&path)?;
     let mut rows = read::rows(&text);
     let header = rows.next().unwrap_or_default();
     let mut sums = [0u64; COLUMNS.len()];
     for row in rows {
+        let values = row.iter().map(|v| u64::from_str_radix(v, 16).ok());
+        let values: Option<Vec<u64>> = values.collect();
+        let Some(values) = values.filter(|v| WIDTHS.contains(&v.len())) else {
+            let line = row.join(" ");
+            let why = format_args!("{line:?} has not 16 or 17 numbers");
+            return Err(Problem::format(&path, why));
+        };
         for (sum, (column, ..)) in sums.iter_mut().zip(COLUMNS) {
             let value = header.iter().position(|h| h == column);
-            let value = value.and_then(|i| read::parse_hex(row.get(i)?));
-            *sum = sum.wrapping_add(value.unwrap_or(0));
+            let value = value.and_then(|i| values.get(i));
+            *sum = sum.wrapping_add(value.copied().unwrap_or(0));
         }
     }
     for (sum, (_, name, help)) in sums.iter().zip(COLUMNS) {

@@ -2,10 +2,11 @@
 //! how often they were throttled, from sysfs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -48,6 +49,7 @@ type Times = [f64; 10];
 struct Cpu {
     guest: bool,
     info: bool,
+    frequency: bool,
     flags: Option<Regex>,
     bugs: Option<Regex>,
     /// What was shown last: counters must not step back.
@@ -59,6 +61,7 @@ fn build(s: &Settings) -> Result<Run, String> {
     let cpu = Cpu {
         guest: s.on(&GUEST),
         info: s.on(&INFO) || flags.is_some() || bugs.is_some(),
+        frequency: s.runs("cpufreq", true),
         flags,
         bugs,
         last: Mutex::default(),
@@ -68,15 +71,40 @@ fn build(s: &Settings) -> Result<Run, String> {
             cpu.info(r, out)?;
         }
         cpu.times(r, out)?;
-        throttles(r, out);
         isolated(r, out);
+        throttles(r, out);
+        online(r, out);
         Ok(())
     }))
 }
 
 impl Cpu {
     fn times(&self, r: &Roots, out: &mut Sink) -> Outcome {
-        let text = read::text(&r.proc("stat"))?;
+        let path = r.proc("stat");
+        let text = read::text(&path)?;
+        let mut rows = Vec::new();
+        for row in read::rows(&text) {
+            let Some((name, fields)) = row.split_first().filter(|(_, f)| !f.is_empty()) else {
+                continue;
+            };
+            let Some(cpu) = name.strip_prefix("cpu") else {
+                continue;
+            };
+            let right = cpu.is_empty() || cpu.parse::<u32>().is_ok();
+            let numbers = fields.iter().take(MODES.len() + 2);
+            let numbers: Option<Vec<f64>> = numbers.map(|f| read::parse(f)).collect();
+            let Some(ticks) = numbers.filter(|_| right) else {
+                let line = row.join(" ");
+                let why = format_args!("{line:?} is not understood");
+                return Err(Problem::format(&path, why));
+            };
+            if !cpu.is_empty() {
+                // Older kernels have fewer modes.
+                let at = |i: usize| ticks.get(i).copied().unwrap_or(0.0) / TICKS_PER_SECOND;
+                let times: Times = std::array::from_fn(at);
+                rows.push((cpu.to_owned(), times));
+            }
+        }
         let seconds = out.family(
             "node_cpu_seconds_total",
             "Seconds the CPUs spent in each mode.",
@@ -88,15 +116,10 @@ impl Cpu {
             Kind::Counter,
         );
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in read::rows(&text) {
-            let Some((name, fields)) = row.split_first() else {
-                continue;
-            };
-            let Some(cpu) = name.strip_prefix("cpu").filter(|c| !c.is_empty()) else {
-                continue;
-            };
-            let now: Times =
-                std::array::from_fn(|i| read::field(fields, i).unwrap_or(0.0) / TICKS_PER_SECOND);
+        // A processor that is switched off and on again begins anew.
+        last.retain(|cpu, _| rows.iter().any(|(c, _)| c == cpu));
+        for (cpu, now) in rows {
+            let cpu = cpu.as_str();
             let shown = last.entry(cpu.to_owned()).or_insert(now);
             if shown[IDLE] - now[IDLE] >= STEP_BACK_SECONDS {
                 *shown = now;
@@ -116,7 +139,8 @@ impl Cpu {
     }
 
     fn info(&self, r: &Roots, out: &mut Sink) -> Outcome {
-        let text = read::text(&r.proc("cpuinfo"))?;
+        let path = r.proc("cpuinfo");
+        let text = read::text(&path)?;
         let mut first = true;
         for block in text.split("\n\n") {
             let facts: BTreeMap<&str, &str> = block
@@ -129,6 +153,10 @@ impl Cpu {
                 continue;
             }
             let (cpu, core, package) = (of("processor"), of("core id"), of("physical id"));
+            let vendor = match of("vendor_id") {
+                "" => of("vendor"),
+                v => v,
+            };
             out.gauge(
                 "node_cpu_info",
                 "CPU information from /proc/cpuinfo.",
@@ -136,7 +164,7 @@ impl Cpu {
                     ("package", package),
                     ("core", core),
                     ("cpu", cpu),
-                    ("vendor", of("vendor_id")),
+                    ("vendor", vendor),
                     ("family", of("cpu family")),
                     ("model", of("model")),
                     ("model_name", of("model name")),
@@ -146,12 +174,12 @@ impl Cpu {
                 ],
                 1.0,
             );
-            if let Some(mhz) = read::parse(of("cpu MHz")) {
+            if self.frequency {
                 out.gauge(
                     "node_cpu_frequency_hertz",
                     "CPU frequency in hertz from /proc/cpuinfo.",
                     &[("package", package), ("core", core), ("cpu", cpu)],
-                    mhz * 1e6,
+                    read::parse(of("cpu MHz")).unwrap_or(0.0) * 1e6,
                 );
             }
             if first {
@@ -164,6 +192,9 @@ impl Cpu {
                 });
             }
         }
+        if first {
+            return Err(Problem::format(&path, "no processor is named"));
+        }
         Ok(())
     }
 }
@@ -175,25 +206,30 @@ fn chosen(pattern: Option<&Regex>, words: &str, mut show: impl FnMut(&str)) {
     }
 }
 
-fn throttles(r: &Roots, out: &mut Sink) {
+/// Number and folder of every processor, first those with the smallest first digit.
+fn processors(r: &Roots) -> Vec<(String, PathBuf)> {
     let folder = r.sys("devices/system/cpu");
+    let found = read::numbered(&folder, "cpu").unwrap_or_default();
+    let numbers = found
+        .into_iter()
+        .filter(|(_, n)| n.starts_with(|c: char| c.is_ascii_digit()));
+    numbers.map(|(name, n)| (n, folder.join(name))).collect()
+}
+
+fn throttles(r: &Roots, out: &mut Sink) {
     let mut cores = BTreeSet::new();
     let mut packages = BTreeSet::new();
-    for (cpu, number) in read::numbered(&folder, "cpu").unwrap_or_default() {
-        if !number.bytes().all(|b| b.is_ascii_digit()) {
-            continue;
-        }
-        let folder = folder.join(cpu);
+    for (_, folder) in processors(r) {
         let counts = folder.join("thermal_throttle");
-        let Some(package) = read::number_if(&folder.join("topology/physical_package_id")) else {
+        let Some(package) = read::count_if(&folder.join("topology/physical_package_id")) else {
             continue;
         };
-        let Some(core) = read::number_if(&folder.join("topology/core_id")) else {
+        let Some(core) = read::count_if(&folder.join("topology/core_id")) else {
             continue;
         };
         let (package, core) = (package.to_string(), core.to_string());
         if !cores.contains(&(package.clone(), core.clone()))
-            && let Some(n) = read::number_if(&counts.join("core_throttle_count"))
+            && let Some(n) = read::count_if(&counts.join("core_throttle_count"))
         {
             out.counter(
                 "node_cpu_core_throttles_total",
@@ -204,7 +240,7 @@ fn throttles(r: &Roots, out: &mut Sink) {
             cores.insert((package.clone(), core));
         }
         if !packages.contains(&package)
-            && let Some(n) = read::number_if(&counts.join("package_throttle_count"))
+            && let Some(n) = read::count_if(&counts.join("package_throttle_count"))
         {
             out.counter(
                 "node_cpu_package_throttles_total",
@@ -214,6 +250,27 @@ fn throttles(r: &Roots, out: &mut Sink) {
             );
             packages.insert(package);
         }
+    }
+}
+
+/// Whether each processor is switched on; nothing where none can be switched off.
+fn online(r: &Roots, out: &mut Sink) {
+    let all = processors(r);
+    let switch = |folder: &Path| read::word(&folder.join("online"));
+    if all
+        .first()
+        .is_none_or(|(_, f)| switch(f).is_err_and(|e| e.is_absent()))
+    {
+        return;
+    }
+    for (cpu, folder) in &all {
+        let on = switch(folder).is_ok_and(|w| w == "1");
+        out.gauge(
+            "node_cpu_online",
+            "CPUs that are online and being scheduled.",
+            &[("cpu", cpu)],
+            f64::from(u8::from(on)),
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Filter, Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -25,7 +25,8 @@ const IGNORED: Flag = Flag::text(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::with("diskstats", &[INCLUDE, EXCLUDE, IGNORED], build);
+pub(super) const ENTRY: Entry =
+    Entry::with("diskstats", &[INCLUDE, EXCLUDE, IGNORED], build).whole();
 
 /// Bytes of a sector, whatever the disk's own sectors have.
 const SECTOR: f64 = 512.0;
@@ -138,37 +139,44 @@ const FIELDS: &[(f64, &str, &str, Kind)] = &[
     ),
 ];
 
+/// Counters that every device has.
+const COUNTERS_MIN: usize = 11;
+
 fn build(s: &Settings) -> Result<Run, String> {
-    let exclude = if s.is_given(IGNORED.name) {
-        &IGNORED
-    } else {
-        &EXCLUDE
-    };
-    let filter = Filter::new(s, &INCLUDE, exclude)?;
+    let filter = Filter::new(s, &INCLUDE, s.either(&EXCLUDE, &IGNORED)?)?;
     Ok(Box::new(move |r, out| collect(r, &filter, out)))
 }
 
 fn collect(r: &Roots, filter: &Filter, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("diskstats"))?;
-    for row in read::rows(&text) {
+    let path = r.proc("diskstats");
+    let text = read::text(&path)?;
+    for line in text.lines().filter(|l| !l.trim().is_empty()) {
+        let row: Vec<&str> = line.split_whitespace().collect();
+        let wrong = || Problem::format(&path, format_args!("{line:?} is not understood"));
         let [major, minor, device, counters @ ..] = row.as_slice() else {
-            continue;
+            return Err(wrong());
         };
-        if !filter.keeps(device) {
+        let numbers = [major, minor]
+            .into_iter()
+            .chain(counters.iter().take(FIELDS.len()));
+        if !numbers.clone().all(|n| read::count(n).is_some()) {
+            return Err(wrong());
+        }
+        // Partitions of very old kernels have fewer.
+        if counters.len() < COUNTERS_MIN || !filter.keeps(device) {
             continue;
         }
         facts(r, (major, minor), device, out);
-        for (value, (factor, name, help, kind)) in counters.iter().zip(FIELDS) {
-            if let Some(v) = read::parse(value) {
-                let family = out.family(*name, *help, *kind);
-                // Dividing by 1000 rounds once, multiplying by 0.001 twice.
-                let v = if *factor == MS {
-                    v / 1000.0
-                } else {
-                    v * factor
-                };
-                out.add(family, &[("device", device)], v);
-            }
+        for (value, (factor, name, help, kind)) in numbers.skip(2).zip(FIELDS) {
+            let v = read::count(value).unwrap_or(0.0);
+            let family = out.family(*name, *help, *kind);
+            // Dividing by 1000 rounds once, multiplying by 0.001 twice.
+            let v = if *factor == MS {
+                v / 1000.0
+            } else {
+                v * factor
+            };
+            out.add(family, &[("device", device)], v);
         }
     }
     Ok(())

@@ -1,28 +1,30 @@
 //! Multipath devices and the state of their paths, from `/sys/block/dm-*`.
 
 use super::Entry;
-use super::read::{self, Outcome, Problem, Roots};
+use super::read::{self, Outcome, Roots};
 use crate::emit::Sink;
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("dmmultipath", collect);
+pub(super) const ENTRY: Entry = Entry::plain("dmmultipath", collect).whole();
 
 /// Bytes of the unit in which the kernel tells sizes.
 const SECTOR: f64 = 512.0;
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let block = r.sys("block");
-    let mut found = false;
     for (sysfs_name, _) in read::numbered(&block, "dm-")? {
         let folder = block.join(&sysfs_name);
-        let uuid = read::word_or_empty(&folder.join("dm/uuid"));
+        let uuid = match read::word(&folder.join("dm/uuid")) {
+            // No device of the mapper.
+            Err(p) if p.is_absent() => continue,
+            uuid => uuid?,
+        };
         if !uuid.starts_with("mpath-") {
             continue;
         }
-        found = true;
         let device = read::word(&folder.join("dm/name"))?;
-        let suspended = read::number_if(&folder.join("dm/suspended")).unwrap_or(0.0);
-        let sectors = read::number_if(&folder.join("size")).unwrap_or(0.0);
+        let suspended = read::count_in(&folder.join("dm/suspended"))?;
+        let sectors = read::count_in(&folder.join("size"))?;
         let labels = [("device", device.as_str()), ("sysfs_name", &sysfs_name)];
         let [a, b] = labels;
         out.gauge(
@@ -35,7 +37,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             "node_dmmultipath_device_active",
             "Whether the multipath device-mapper device is active (1) or suspended (0).",
             &labels,
-            f64::from(u8::from(suspended == 0.0)),
+            f64::from(u8::from(suspended != 1.0)),
         );
         out.gauge(
             "node_dmmultipath_device_size_bytes",
@@ -45,8 +47,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         );
         let (mut paths, mut active) = (0u32, 0u32);
         for path in read::names(&folder.join("slaves")).unwrap_or_default() {
-            let state = read::word(&block.join(&path).join("device/state"));
-            let state = state.unwrap_or_else(|_| "unknown".into());
+            let state = read::word(&block.join(&path).join("device/state"))?;
             paths += 1;
             // SCSI says running, NVMe live.
             active += u32::from(state == "running" || state == "live");
@@ -75,9 +76,5 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             f64::from(paths - active),
         );
     }
-    if found {
-        Ok(())
-    } else {
-        Err(Problem::Absent("no multipath devices".into()))
-    }
+    Ok(())
 }

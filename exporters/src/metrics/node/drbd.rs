@@ -1,7 +1,7 @@
 //! Replicated block devices, from `/proc/drbd`.
 
 use super::Entry;
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::{Kind, Sink};
 
 /// The collector.
@@ -99,24 +99,23 @@ const NUMBERS: &[(&str, f64, &str, &str, Kind)] = &[
 ];
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("drbd"))?;
-    let mut device = String::new();
+    let path = r.proc("drbd");
+    let text = read::text(&path)?;
+    let mut device = "unknown".to_owned();
     for word in text.split_whitespace() {
         let Some((key, value)) = word.split_once(':') else {
             continue;
         };
         if value.is_empty() && !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) {
             device = format!("drbd{key}");
-        }
-        if device.is_empty() {
             continue;
         }
         let labels = [("device", device.as_str())];
         if let Some((_, factor, name, help, kind)) = NUMBERS.iter().find(|(k, ..)| *k == key) {
-            if let Some(v) = read::parse(value) {
-                let family = out.family(*name, *help, *kind);
-                out.add(family, &labels, v * factor);
-            }
+            let v = read::parse(value)
+                .ok_or_else(|| Problem::format(&path, format_args!("{word:?} is not a number")))?;
+            let family = out.family(*name, *help, *kind);
+            out.add(family, &labels, v * factor);
             continue;
         }
         match key {

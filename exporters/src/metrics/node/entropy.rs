@@ -5,7 +5,7 @@ use super::read::{self, Outcome, Roots};
 use crate::emit::Sink;
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("entropy", collect);
+pub(super) const ENTRY: Entry = Entry::plain("entropy", collect).whole();
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     for (file, name, help) in [
@@ -20,7 +20,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             "Bits of entropy pool.",
         ),
     ] {
-        let n = read::number(&r.proc("sys/kernel/random").join(file))?;
+        let n = read::count_in(&r.proc("sys/kernel/random").join(file))?;
         out.gauge(name, help, &[], n);
     }
     Ok(())

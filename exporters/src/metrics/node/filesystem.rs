@@ -91,15 +91,9 @@ struct Filesystem {
 }
 
 fn build(s: &Settings) -> Result<Run, String> {
-    let pick =
-        |old: &'static Flag, new: &'static Flag| if s.is_given(old.name) { old } else { new };
-    static OLD: [Flag; 2] = [POINTS_OLD, TYPES_OLD];
-    static NEW: [Flag; 2] = [POINTS_EXCLUDE, TYPES_EXCLUDE];
-    let [old_points, old_types] = &OLD;
-    let [new_points, new_types] = &NEW;
     let f = Filesystem {
-        points: Filter::new(s, &POINTS_INCLUDE, pick(old_points, new_points))?,
-        types: Filter::new(s, &TYPES_INCLUDE, pick(old_types, new_types))?,
+        points: Filter::new(s, &POINTS_INCLUDE, s.either(&POINTS_EXCLUDE, &POINTS_OLD)?)?,
+        types: Filter::new(s, &TYPES_INCLUDE, s.either(&TYPES_EXCLUDE, &TYPES_OLD)?)?,
         patience: s.duration(&TIMEOUT)?,
         stuck: Arc::default(),
     };

@@ -1,6 +1,6 @@
 //! Interrupts per source and processor, from `/proc/interrupts`.
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Filter, Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink, Suffix};
@@ -32,53 +32,48 @@ fn build(s: &Settings) -> Result<Run, String> {
 }
 
 fn collect(r: &Roots, filter: &Filter, zeros: bool, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("interrupts"))?;
+    let path = r.proc("interrupts");
+    let text = read::text(&path)?;
     let mut lines = text.lines();
-    let header = lines.next().unwrap_or("").split_whitespace();
-    let cpus: Vec<&str> = header.filter_map(|c| c.strip_prefix("CPU")).collect();
+    let header = lines.next();
+    let header = header.ok_or_else(|| Problem::format(&path, "the file is empty"))?;
+    // Only processors that are switched on have a column.
+    let cpus: Vec<&str> = header
+        .split_whitespace()
+        .map(|c| c.trim_start_matches("CPU"))
+        .collect();
     let family = out.family("node_interrupts_total", "Interrupt details.", Kind::Counter);
     for line in lines {
         let Some((kind, rest)) = line.split_once(':') else {
             continue;
         };
-        let kind = kind.trim();
-        let mut values = Vec::with_capacity(cpus.len());
-        let mut tail = rest.trim_start();
-        for _ in &cpus {
-            let end = tail.find(' ').unwrap_or(tail.len());
-            let (word, after) = tail.split_at(end);
-            values.push(read::parse(word));
-            tail = after.trim_start();
-        }
-        // Two lines count for all processors together and have no column each.
-        if values.iter().any(Option::is_none) {
+        let kind = kind.trim_start_matches(' ');
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        // Lines that count for all processors together have no column each.
+        let Some((values, [first, more @ ..])) = words.split_at_checked(cpus.len()) else {
             continue;
-        }
-        let (info, devices) = if kind.bytes().all(|b| b.is_ascii_digit()) {
-            let mut words = tail.splitn(2, "  ");
-            let info = words.next().unwrap_or("").trim();
-            (info, words.next().unwrap_or("").trim())
+        };
+        let more = more.join(" ");
+        let (info, devices) = if kind.parse::<i64>().is_ok() {
+            ((*first).to_owned(), more)
+        } else if more.is_empty() {
+            ((*first).to_owned(), String::new())
         } else {
-            (tail.trim(), "")
+            (format!("{first} {more}"), String::new())
         };
         if !filter.keeps(&format!("{kind};{info};{devices}")) {
             continue;
         }
-        let squeezed;
-        let devices = if devices.contains("  ") {
-            squeezed = devices.split_whitespace().collect::<Vec<_>>().join(" ");
-            squeezed.as_str()
-        } else {
-            devices
-        };
-        for (cpu, v) in cpus.iter().zip(values) {
-            let v = v.unwrap_or(0.0);
+        for (cpu, value) in cpus.iter().zip(values) {
+            let v = read::parse(value).ok_or_else(|| {
+                Problem::format(&path, format_args!("{value:?} in {line:?} is no number"))
+            })?;
             if zeros || v != 0.0 {
                 let labels = [
                     ("cpu", *cpu),
                     ("type", kind),
-                    ("info", info),
-                    ("devices", devices),
+                    ("info", &*info),
+                    ("devices", &*devices),
                 ];
                 out.put(family, Suffix::None, labels, v);
             }

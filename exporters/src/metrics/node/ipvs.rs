@@ -85,41 +85,45 @@ fn collect(r: &Roots, shown: [bool; 6], out: &mut Sink) -> Outcome {
     let totals = text.lines().nth(2).unwrap_or("");
     let totals: Vec<u64> = totals
         .split_whitespace()
-        .filter_map(read::parse_hex)
+        .map_while(|t| u64::from_str_radix(t, 16).ok())
         .collect();
-    if totals.len() < TOTALS.len() {
+    if totals.len() != TOTALS.len() {
         return Err(Problem::format(&path, "no five totals in the third line"));
     }
     for ((name, help), v) in TOTALS.iter().zip(&totals) {
         out.counter(*name, *help, &[], *v as f64);
     }
-    let text = read::text(&r.proc("net/ip_vs"))?;
+    let path = r.proc("net/ip_vs");
+    let text = read::text(&path)?;
     // Backends that differ in labels that are not shown count as one.
     let mut sums: BTreeMap<Vec<String>, [f64; 3]> = BTreeMap::new();
     let (mut proto, mut local) = (String::new(), (String::new(), "0".to_owned()));
     let mut mark = String::new();
     for row in read::rows(&text) {
+        let wrong = || {
+            let line = row.join(" ");
+            Problem::format(&path, format_args!("{line:?} is not understood"))
+        };
         match row.as_slice() {
+            [_, "RemoteAddress:Port", ..] => {}
             ["TCP" | "UDP" | "SCTP", address, ..] => {
                 proto = row.first().map_or(String::new(), |p| (*p).to_owned());
                 mark.clear();
-                local = socket(address).unwrap_or_default();
+                local = socket(address).ok_or_else(wrong)?;
             }
             ["FWM", m, ..] => {
                 "FWM".clone_into(&mut proto);
                 (*m).clone_into(&mut mark);
                 local = (String::new(), "0".into());
             }
-            ["->", address, _, weight, active, inactive] => {
-                let Some((remote, port)) = socket(address) else {
-                    continue;
-                };
+            ["->", address, _, weight, active, inactive, ..] => {
+                let (remote, port) = socket(address).ok_or_else(wrong)?;
                 let all = [&local.0, &local.1, &remote, &port, &proto, &mark];
                 let key = all.iter().zip(shown).filter(|(_, s)| *s);
                 let key = key.map(|(v, _)| (*v).clone()).collect();
                 let sum = sums.entry(key).or_default();
                 for (s, v) in sum.iter_mut().zip([weight, active, inactive]) {
-                    *s += read::parse(v).unwrap_or(0.0);
+                    *s += read::count(v).ok_or_else(wrong)?;
                 }
             }
             _ => {}

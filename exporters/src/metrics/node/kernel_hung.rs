@@ -8,7 +8,7 @@ use crate::emit::Sink;
 pub(super) const ENTRY: Entry = Entry::plain("kernel_hung", collect);
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let n = read::number(&r.proc("sys/kernel/hung_task_detect_count"))?;
+    let n = read::count_in(&r.proc("sys/kernel/hung_task_detect_count"))?;
     out.counter(
         "node_kernel_hung_tasks_total",
         "Total number of tasks that have been detected as hung since the system booted.",

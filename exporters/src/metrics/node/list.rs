@@ -2,12 +2,13 @@
 
 use super::{
     Entry, arp, bcache, bcachefs, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu,
-    cpu_vulnerabilities, cpufreq, diskstats, dmi, dmmultipath, drbd, edac, entropy, fibrechannel,
-    filefd, filesystem, hwmon, infiniband, interrupts, ipvs, kernel_hung, ksmd, lnstat, loadavg,
-    mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, nfs, nfsd, nvme, os,
-    pcidevice, powersupplyclass, pressure, processes, qdisc, rapl, schedstat, selinux, slabinfo,
-    sockstat, softirqs, softnet, stat, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone,
-    time, timex, udp_queues, uname, vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
+    cpu_vulnerabilities, cpufreq, diskstats, dmi, dmmultipath, drbd, drm, edac, entropy,
+    fibrechannel, filefd, filesystem, hwmon, infiniband, interrupts, ipvs, kernel_hung, ksmd,
+    lnstat, loadavg, mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat,
+    network_route, nfs, nfsd, nvme, nvmesubsystem, os, pcidevice, powersupplyclass, pressure,
+    processes, qdisc, rapl, schedstat, selinux, slabinfo, sockstat, softirqs, softnet, stat, swap,
+    sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone, time, timex, udp_queues, uname,
+    vmstat, watchdog, wifi, xfrm, xfs, zfs, zoneinfo,
 };
 
 /// Every collector there is.
@@ -27,6 +28,7 @@ pub(super) static COLLECTORS: &[Entry] = &[
     dmi::ENTRY,
     dmmultipath::ENTRY,
     drbd::ENTRY,
+    drm::ENTRY,
     edac::ENTRY,
     entropy::ENTRY,
     fibrechannel::ENTRY,
@@ -47,9 +49,11 @@ pub(super) static COLLECTORS: &[Entry] = &[
     netclass::ENTRY,
     netdev::ENTRY,
     netstat::ENTRY,
+    network_route::ENTRY,
     nfs::ENTRY,
     nfsd::ENTRY,
     nvme::ENTRY,
+    nvmesubsystem::ENTRY,
     os::ENTRY,
     pcidevice::ENTRY,
     powersupplyclass::ENTRY,
@@ -64,6 +68,7 @@ pub(super) static COLLECTORS: &[Entry] = &[
     softirqs::ENTRY,
     softnet::ENTRY,
     stat::ENTRY,
+    swap::ENTRY,
     sysctl::ENTRY,
     systemd::ENTRY,
     tapestats::ENTRY,

@@ -5,7 +5,7 @@ use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::Sink;
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("meminfo", collect);
+pub(super) const ENTRY: Entry = Entry::plain("meminfo", collect).whole();
 
 /// Bytes of what the file calls kB.
 pub(super) const KIB: f64 = 1024.0;
@@ -14,27 +14,31 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let path = r.proc("meminfo");
     let text = read::text(&path)?;
     for line in text.lines() {
-        let Some((name, value)) = line.split_once(':') else {
+        let mut words = line.split_whitespace();
+        let (name, value) = (words.next(), words.next().map(str::parse::<u64>));
+        let (Some(name), Some(Ok(value))) = (name, value) else {
             return Err(Problem::format(
                 &path,
-                format_args!("{line:?} has no colon"),
+                format_args!("{line:?} has no number"),
             ));
         };
-        let mut words = value.split_whitespace();
-        let number = words.next().and_then(read::parse);
-        let number =
-            number.ok_or_else(|| Problem::format(&path, format_args!("{line:?} has no number")))?;
-        let mut field = clean(name);
-        let mut value = number;
-        if words.next() == Some("kB") {
-            field.push_str("_bytes");
-            value *= KIB;
-        }
+        let mut field = clean(name.trim_end_matches(':'));
+        let value = match (words.next(), words.next()) {
+            (None, _) => value,
+            (Some("kB"), None) => {
+                field.push_str("_bytes");
+                value.wrapping_mul(KIB as u64)
+            }
+            _ => {
+                let why = format_args!("{line:?} has another unit than kB");
+                return Err(Problem::format(&path, why));
+            }
+        };
         out.gauge(
             format!("node_memory_{field}"),
             format!("Memory information field {field}."),
             &[],
-            value,
+            value as f64,
         );
     }
     Ok(())

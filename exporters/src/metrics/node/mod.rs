@@ -7,8 +7,8 @@
 //! container can watch its host and a test a tree of fixtures.
 //!
 //! Invariants
-//! - N1  A collector that gives up leaves what it has found so far, its mark in
-//!   `node_scrape_collector_success`, and everybody else alone.
+//! - N1  A collector that gives up leaves its mark in `node_scrape_collector_success` and
+//!   everybody else alone. What it has found so far stays, unless it reads one table as a whole.
 //! - N2  Links are followed by name only; no collector walks a tree recursively.
 //!
 //! Read next: `read.rs` (files), `settings.rs` (flags), any collector.
@@ -16,6 +16,7 @@
 mod dbus;
 mod list;
 mod netlink;
+mod pci_ids;
 mod read;
 mod settings;
 
@@ -34,6 +35,7 @@ mod diskstats;
 mod dmi;
 mod dmmultipath;
 mod drbd;
+mod drm;
 mod edac;
 mod entropy;
 mod fibrechannel;
@@ -54,9 +56,11 @@ mod mountstats;
 mod netclass;
 mod netdev;
 mod netstat;
+mod network_route;
 mod nfs;
 mod nfsd;
 mod nvme;
+mod nvmesubsystem;
 mod os;
 mod pcidevice;
 mod powersupplyclass;
@@ -71,6 +75,7 @@ mod sockstat;
 mod softirqs;
 mod softnet;
 mod stat;
+mod swap;
 mod sysctl;
 mod systemd;
 mod tapestats;
@@ -116,6 +121,8 @@ struct Entry {
     by_default: bool,
     flags: &'static [Flag],
     build: Build,
+    /// Whether a collector that gives up takes back what it has found so far.
+    whole: bool,
 }
 
 impl Entry {
@@ -126,6 +133,7 @@ impl Entry {
             by_default: true,
             flags: &[],
             build: Build::Plain(run),
+            whole: false,
         }
     }
 
@@ -140,12 +148,20 @@ impl Entry {
             by_default: true,
             flags,
             build: Build::With(build),
+            whole: false,
         }
     }
 
     /// The same, running only when asked for.
     const fn on_request(mut self) -> Self {
         self.by_default = false;
+        self
+    }
+
+    /// The same, showing nothing at all when it gives up: half a table would be taken for all of
+    /// it.
+    const fn whole(mut self) -> Self {
+        self.whole = true;
         self
     }
 }
@@ -160,10 +176,17 @@ pub fn flags() -> impl Iterator<Item = &'static Flag> {
     COLLECTORS.iter().flat_map(|e| e.flags)
 }
 
+/// A collector that runs.
+struct Running {
+    name: &'static str,
+    run: Run,
+    whole: bool,
+}
+
 /// The collectors of this host that run.
 pub struct Node {
     roots: Roots,
-    running: Vec<(&'static str, Run)>,
+    running: Vec<Running>,
 }
 
 /// Which collectors one scrape asks.
@@ -183,7 +206,11 @@ impl Node {
                     Build::Plain(f) => Box::new(f),
                     Build::With(build) => build(settings)?,
                 };
-                running.push((e.name, run));
+                running.push(Running {
+                    name: e.name,
+                    run,
+                    whole: e.whole,
+                });
             }
         }
         Ok(Self { roots, running })
@@ -191,7 +218,7 @@ impl Node {
 
     /// Names of the collectors that run.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.running.iter().map(|(n, _)| *n)
+        self.running.iter().map(|c| c.name)
     }
 
     /// The selection of one scrape: those of `collect`, or all but those of `exclude`.
@@ -239,12 +266,16 @@ impl Node {
             Kind::Gauge,
         );
         let mut problems = Vec::new();
-        for (name, run) in &self.running {
+        for Running { name, run, whole } in &self.running {
             if selection.0.as_ref().is_some_and(|s| !s.contains(name)) {
                 continue;
             }
             let started = Instant::now();
+            let mark = out.mark();
             let outcome = run(&self.roots, out);
+            if *whole && outcome.is_err() {
+                out.rewind(mark);
+            }
             let labels = [("collector", *name)];
             out.add(duration, &labels, started.elapsed().as_secs_f64());
             out.add(success, &labels, f64::from(u8::from(outcome.is_ok())));

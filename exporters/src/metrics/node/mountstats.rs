@@ -1,13 +1,14 @@
 //! Mounts of NFS servers, from `/proc/self/mountstats`.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::Entry;
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::{Kind, Sink};
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("mountstats", collect).on_request();
+pub(super) const ENTRY: Entry = Entry::plain("mountstats", collect).on_request().whole();
 
 type Metric = (&'static str, &'static str);
 
@@ -216,9 +217,15 @@ const TRANSPORT: [(&str, &str, Kind); 10] = [
     ),
 ];
 /// Their fields in the `xprt` line over TCP, from the port on.
-const TCP: [usize; 10] = [1, 2, 4, 5, 6, 7, 9, 10, 11, 12];
-/// The same over UDP, which connects to nothing and is never idle.
-const UDP: [usize; 10] = [1, usize::MAX, usize::MAX, 2, 3, 4, 6, 7, 8, 9];
+const FIELDS: [usize; 10] = [1, 2, 4, 5, 6, 7, 9, 10, 11, 12];
+/// Fields of that line, by version of the statistics.
+const TCP: [usize; 2] = [10, 13];
+/// The same over UDP, which connects to nothing and is never idle: three fields less.
+const UDP: [usize; 2] = [7, 10];
+/// Fewest fields over RDMA, which has ten of those of TCP and then its own.
+const RDMA_MIN: usize = 20;
+/// How many of its fields are those of TCP.
+const RDMA_SHARED: usize = 10;
 
 /// Numbers of an operation: field, divisor, metric.
 const OPERATION: [(usize, f64, &str, &str); 8] = [
@@ -272,144 +279,225 @@ const OPERATION: [(usize, f64, &str, &str); 8] = [
     ),
 ];
 
-/// A mount while its lines are read.
+/// A mount with its statistics, if it is one of NFS.
 struct Mount<'a> {
     export: &'a str,
-    mountpoint: &'a str,
-    protocol: String,
-    address: String,
-    transports: usize,
-    /// Whether the same export by the same way was not there before: then its numbers are shown.
-    first: bool,
-    operations: bool,
+    point: &'a str,
+    stats: Option<Stats<'a>>,
+}
+
+/// Statistics of a mount, checked field by field.
+#[derive(Default)]
+struct Stats<'a> {
+    age: f64,
+    bytes: Vec<f64>,
+    events: Vec<f64>,
+    /// Protocol and numbers of each connection, in the order of those of TCP.
+    transports: Vec<(&'a str, Vec<f64>)>,
+    operations: Vec<(&'a str, Vec<u64>)>,
 }
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("self/mountstats"))?;
-    let mut seen = HashSet::new();
-    let mut mount: Option<Mount<'_>> = None;
-    for row in read::rows(&text) {
-        if let [
-            "device",
-            export,
-            "mounted",
-            "on",
-            mountpoint,
-            "with",
-            "fstype",
-            kind,
-            ..,
-        ] = row.as_slice()
-        {
-            mount = (*kind == "nfs" || *kind == "nfs4").then(|| Mount {
-                export,
-                mountpoint,
-                protocol: String::new(),
-                address: String::new(),
-                transports: 0,
-                first: false,
-                operations: false,
-            });
-            continue;
-        }
-        let Some(m) = &mut mount else { continue };
-        if row.first() == Some(&"opts:") {
-            m.options(row.get(1).unwrap_or(&""));
-            let key = (m.export, m.protocol.clone(), m.address.clone());
-            m.first = seen.insert(key);
+    let path = r.proc("self/mountstats");
+    let text = read::text(&path)?;
+    let mounts = mounts(&path, &text)?;
+    // The same mounts in the same order.
+    let path = r.proc("self/mountinfo");
+    let text = read::text(&path)?;
+    let addresses = addresses(&path, &text)?;
+    let (mut points, mut devices) = (HashSet::new(), HashSet::new());
+    for (i, mount) in mounts.iter().enumerate() {
+        let Some(stats) = &mount.stats else { continue };
+        let address = addresses.get(i).copied().unwrap_or("");
+        for (protocol, _) in &stats.transports {
             let labels = [
-                ("export", m.export),
-                ("protocol", &m.protocol),
-                ("mountaddr", &m.address),
-                ("mountpoint", m.mountpoint),
+                ("export", mount.export),
+                ("protocol", protocol),
+                ("mountaddr", address),
             ];
-            out.gauge(
-                "node_mountstats_nfs_mountpoint_info",
-                "Info metric for an NFS mountpoint.",
-                &labels,
-                1.0,
-            );
-        } else if m.first {
-            m.line(&row, out);
+            let [export, protocol, address] = labels;
+            if points.insert((labels, mount.point)) {
+                out.gauge(
+                    "node_mountstats_nfs_mountpoint_info",
+                    "Info metric for an NFS mountpoint.",
+                    &[export, protocol, address, ("mountpoint", mount.point)],
+                    1.0,
+                );
+            }
+            // The same export by the same way has the same numbers.
+            if !devices.insert(labels) {
+                break;
+            }
+            stats.emit(labels, out);
         }
     }
     Ok(())
 }
 
-impl Mount<'_> {
-    fn options(&mut self, list: &str) {
-        let of = |key: &str| {
-            let mut pairs = list.split(',').filter_map(|o| o.split_once('='));
-            pairs.find(|(k, _)| *k == key).map(|(_, v)| v.to_owned())
+/// Every mount; what is not understood is an error, because its neighbours would be mistaken.
+fn mounts<'a>(path: &Path, text: &'a str) -> Result<Vec<Mount<'a>>, Problem> {
+    let mut all = Vec::new();
+    let mut rows = read::rows(text);
+    while let Some(row) = rows.next() {
+        if row.first() != Some(&"device") {
+            continue;
+        }
+        let [
+            _,
+            export,
+            "mounted",
+            "on",
+            point,
+            "with",
+            "fstype",
+            kind,
+            more @ ..,
+        ] = row.as_slice()
+        else {
+            return Err(wrong(path, &row));
         };
-        self.protocol = of("proto").unwrap_or_default();
-        let host = || {
-            let host = self.export.rsplit_once(":/").map_or("", |(h, _)| h);
-            host.to_owned()
+        let stats = match (more.first(), *kind) {
+            (None, _) => None,
+            (Some(version), "nfs" | "nfs4") => {
+                let version = version.trim_start_matches("statvers=");
+                Some(Stats::read(path, version, &mut rows)?)
+            }
+            _ => return Err(wrong(path, &row)),
         };
-        self.address = of("mountaddr").unwrap_or_else(host);
+        all.push(Mount {
+            export,
+            point,
+            stats,
+        });
+    }
+    Ok(all)
+}
+
+/// The server of every mount, empty for what has none.
+fn addresses<'a>(path: &Path, text: &'a str) -> Result<Vec<&'a str>, Problem> {
+    let each = text.lines().map(|line| {
+        // 36 35 98:0 / /mnt rw,noatime shared:1 - nfs host:/export rw,addr=192.0.2.1
+        let fields: Vec<&str> = line.split(' ').collect();
+        match fields.as_slice() {
+            [_, _, _, _, _, _, .., "-", _, _, options] => {
+                let mut pairs = options.split(',').filter_map(|o| o.split_once('='));
+                Ok(pairs.find(|(k, _)| *k == "addr").map_or("", |(_, v)| v))
+            }
+            _ => Err(wrong(path, &fields)),
+        }
+    });
+    each.collect()
+}
+
+fn wrong(path: &Path, row: &[&str]) -> Problem {
+    let line = row.join(" ");
+    Problem::format(path, format_args!("{line:?} is not understood"))
+}
+
+impl<'a> Stats<'a> {
+    fn read(
+        path: &Path,
+        version: &str,
+        rows: &mut impl Iterator<Item = Vec<&'a str>>,
+    ) -> Result<Self, Problem> {
+        let mut s = Self::default();
+        for row in rows.by_ref() {
+            let numbers = |from: usize| {
+                let fields = row.get(from..).unwrap_or_default().iter();
+                let all: Option<Vec<f64>> = fields.map(|f| read::count(f)).collect();
+                all.ok_or_else(|| wrong(path, &row))
+            };
+            match row.as_slice() {
+                [] | ["per-op", ..] => break,
+                ["age:", seconds, ..] => {
+                    s.age = read::parse(seconds).ok_or_else(|| wrong(path, &row))?;
+                }
+                ["bytes:", ..] => s.bytes = numbers(1)?,
+                ["events:", ..] => s.events = numbers(1)?,
+                ["xprt:", protocol, _, ..] => {
+                    let numbers = transport(version, protocol, numbers(2)?);
+                    let numbers = numbers.ok_or_else(|| wrong(path, &row))?;
+                    s.transports.push((protocol, numbers));
+                }
+                ["age:" | "xprt:" | "opts:"] | ["xprt:", _] => return Err(wrong(path, &row)),
+                _ => {}
+            }
+            let fits = |n: usize, all: usize| n == 0 || n == all;
+            if !fits(s.bytes.len(), BYTES.len()) || !fits(s.events.len(), EVENTS.len()) {
+                return Err(wrong(path, &row));
+            }
+        }
+        for row in rows {
+            let Some((name, fields)) = row.split_first() else {
+                break;
+            };
+            let numbers: Option<Vec<u64>> = fields.iter().map(|f| f.parse().ok()).collect();
+            match numbers.filter(|n| n.len() >= OPERATION.len()) {
+                Some(n) => s.operations.push((name.trim_end_matches(':'), n)),
+                None => return Err(wrong(path, &row)),
+            }
+        }
+        Ok(s)
     }
 
-    fn line(&mut self, row: &[&str], out: &mut Sink) {
-        let Some((key, fields)) = row.split_first() else {
-            self.operations = false;
-            return;
-        };
-        let export = ("export", self.export);
-        let protocol = ("protocol", self.protocol.as_str());
-        let address = ("mountaddr", self.address.as_str());
-        let labels = [export, protocol, address];
-        match *key {
-            "age:" => {
-                if let Some(v) = read::field(fields, 0) {
-                    out.counter(
-                        "node_mountstats_nfs_age_seconds_total",
-                        "The age of the NFS mount in seconds.",
-                        &labels,
-                        v,
-                    );
-                }
+    fn emit(&self, labels: [(&str, &str); 3], out: &mut Sink) {
+        out.counter(
+            "node_mountstats_nfs_age_seconds_total",
+            "The age of the NFS mount in seconds.",
+            &labels,
+            self.age,
+        );
+        numbers(&BYTES, &self.bytes, &labels, out);
+        numbers(&EVENTS, &self.events, &labels, out);
+        let [export, protocol, address] = labels;
+        for (i, (_, fields)) in self.transports.iter().enumerate() {
+            let transport = i.to_string();
+            let labels = [export, protocol, address, ("transport", &*transport)];
+            for ((name, help, kind), place) in TRANSPORT.iter().zip(FIELDS) {
+                let family = out.family(*name, *help, *kind);
+                let v = fields.get(place).copied().unwrap_or(0.0);
+                out.add(family, &labels, v);
             }
-            "bytes:" => numbers(&BYTES, fields, &labels, out),
-            "events:" => numbers(&EVENTS, fields, &labels, out),
-            "xprt:" => {
-                let transport = self.transports.to_string();
-                self.transports += 1;
-                let places = match fields.first() {
-                    Some(&"udp") => &UDP,
-                    _ => &TCP,
-                };
-                let labels = [export, protocol, address, ("transport", &transport)];
-                for ((name, help, kind), i) in TRANSPORT.iter().zip(places) {
-                    // The first field is the protocol.
-                    let v = i.checked_add(1).and_then(|i| read::field(fields, i));
-                    let family = out.family(*name, *help, *kind);
-                    out.add(family, &labels, v.unwrap_or(0.0));
-                }
+        }
+        for (operation, fields) in &self.operations {
+            let labels = [export, protocol, address, ("operation", *operation)];
+            for (i, divisor, name, help) in OPERATION {
+                let v = fields.get(i).copied().unwrap_or(0);
+                // Only times are known to overflow.
+                let v = if divisor == MILLI { v % MANTISSA } else { v };
+                out.counter(name, help, &labels, v as f64 / divisor);
             }
-            "per-op" => self.operations = true,
-            name if self.operations => {
-                let operation = name.trim_end_matches(':');
-                let labels = [export, protocol, address, ("operation", operation)];
-                for (i, divisor, name, help) in OPERATION {
-                    let v = fields.get(i).and_then(|f| f.parse::<u64>().ok());
-                    if let Some(v) = v {
-                        out.counter(name, help, &labels, (v % MANTISSA) as f64 / divisor);
-                    }
-                }
-            }
-            _ => {}
         }
     }
 }
 
-fn numbers(metrics: &[Metric], fields: &[&str], labels: &[(&str, &str)], out: &mut Sink) {
-    for ((name, help), field) in metrics
-        .iter()
-        .zip(fields)
-        .filter(|((n, _), _)| !n.is_empty())
-    {
-        if let Some(v) = read::parse(field) {
+/// The numbers of an `xprt` line in the order of TCP; none when there are too many or too few.
+fn transport(version: &str, protocol: &str, fields: Vec<f64>) -> Option<Vec<f64>> {
+    let place = match version {
+        "1.0" => 0,
+        "1.1" => 1,
+        _ => return None,
+    };
+    let right = match protocol {
+        "tcp" => TCP.get(place) == Some(&fields.len()),
+        "udp" => UDP.get(place) == Some(&fields.len()),
+        "rdma" => place == 1 && fields.len() >= RDMA_MIN,
+        _ => false,
+    };
+    let mut fields = right.then_some(fields)?;
+    match protocol {
+        "udp" => drop(fields.splice(2..2, [0.0; 3])),
+        "rdma" => fields.truncate(RDMA_SHARED),
+        _ => {}
+    }
+    Some(fields)
+}
+
+/// Shows all of `metrics`; what the mount does not tell is zero.
+fn numbers(metrics: &[Metric], fields: &[f64], labels: &[(&str, &str)], out: &mut Sink) {
+    for (i, (name, help)) in metrics.iter().enumerate() {
+        if !name.is_empty() {
+            let v = fields.get(i).copied().unwrap_or(0.0);
             out.counter(*name, *help, labels, v);
         }
     }

@@ -16,6 +16,16 @@ const EXCLUDE: Flag = Flag::text(
     "",
     "Interfaces to leave out, as a regular expression; excludes device-include",
 );
+const INCLUDE_OLD: Flag = Flag::text(
+    "collector.netdev.device-whitelist",
+    "",
+    "Older name of device-include",
+);
+const EXCLUDE_OLD: Flag = Flag::text(
+    "collector.netdev.device-blacklist",
+    "",
+    "Older name of device-exclude",
+);
 const NETLINK: Flag = Flag::switch(
     "collector.netdev.netlink",
     true,
@@ -40,7 +50,16 @@ const IFALIAS: Flag = Flag::switch(
 /// The collector.
 pub(super) const ENTRY: Entry = Entry::with(
     "netdev",
-    &[INCLUDE, EXCLUDE, NETLINK, ADDRESS_INFO, DETAILED, IFALIAS],
+    &[
+        INCLUDE,
+        EXCLUDE,
+        INCLUDE_OLD,
+        EXCLUDE_OLD,
+        NETLINK,
+        ADDRESS_INFO,
+        DETAILED,
+        IFALIAS,
+    ],
     build,
 );
 
@@ -110,7 +129,11 @@ struct Netdev {
 
 fn build(s: &Settings) -> Result<Run, String> {
     let n = Netdev {
-        filter: Filter::new(s, &INCLUDE, &EXCLUDE)?,
+        filter: Filter::new(
+            s,
+            s.either(&INCLUDE, &INCLUDE_OLD)?,
+            s.either(&EXCLUDE, &EXCLUDE_OLD)?,
+        )?,
         netlink: s.on(&NETLINK),
         detailed: s.on(&DETAILED),
         ifalias: s.on(&IFALIAS),

@@ -11,6 +11,8 @@ use rustix::time::Timespec;
 
 /// Interfaces.
 pub(super) const GET_LINK: u16 = 18;
+/// Routes.
+pub(super) const GET_ROUTE: u16 = 26;
 /// Queueing disciplines.
 pub(super) const GET_QDISC: u16 = 38;
 

@@ -1,12 +1,13 @@
 //! Counters of the network protocols, from `/proc/net/{netstat,snmp,snmp6}`.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use regex::Regex;
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -18,7 +19,7 @@ const FIELDS: Flag = Flag::text(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::with("netstat", &[FIELDS], build);
+pub(super) const ENTRY: Entry = Entry::with("netstat", &[FIELDS], build).whole();
 
 struct Netstat {
     fields: Option<Regex>,
@@ -40,35 +41,52 @@ fn build(s: &Settings) -> Result<Run, String> {
 impl Netstat {
     fn collect(&self, r: &Roots, out: &mut Sink) -> Outcome {
         for file in ["net/netstat", "net/snmp"] {
-            let text = read::text(&r.proc(file))?;
-            let mut lines = text.lines();
+            let path = r.proc(file);
+            let text = read::text(&path)?;
+            let mut rows = read::rows(&text);
             // Two lines per protocol: names, values.
-            while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
-                let (mut names, mut values) = (names.split_whitespace(), values.split_whitespace());
-                let protocol = names.next().unwrap_or("").trim_end_matches(':');
-                values.next();
-                for (name, value) in names.zip(values) {
-                    self.emit(protocol, name, value, out);
+            while let Some(names) = rows.next() {
+                let values = rows.next().unwrap_or_default();
+                let protocol = names.first().map_or("", |n| n.trim_end_matches(':'));
+                if names.len() != values.len() {
+                    let why = format_args!("{protocol} has not as many values as names");
+                    return Err(Problem::format(&path, why));
+                }
+                for (name, value) in names.iter().zip(&values).skip(1) {
+                    self.emit(&path, (protocol, name), value, out)?;
                 }
             }
         }
         // No IPv6, no file.
-        let text = match read::text(&r.proc("net/snmp6")) {
+        let path = r.proc("net/snmp6");
+        let text = match read::text(&path) {
             Err(p) if p.is_absent() => return Ok(()),
             t => t?,
         };
         for row in read::rows(&text) {
-            if let [name, value] = row.as_slice()
+            if let [name, value, ..] = row.as_slice()
                 && let Some(six) = name.find('6')
             {
                 let (protocol, field) = name.split_at(six + 1);
-                self.emit(protocol, field, value, out);
+                self.emit(&path, (protocol, field), value, out)?;
             }
         }
         Ok(())
     }
 
-    fn emit(&self, protocol: &str, name: &str, value: &str, out: &mut Sink) {
+    fn emit(
+        &self,
+        path: &Path,
+        (protocol, name): (&str, &str),
+        value: &str,
+        out: &mut Sink,
+    ) -> Outcome {
+        let v = read::parse(value).ok_or_else(|| {
+            Problem::format(
+                path,
+                format_args!("{protocol} {name} {value:?} is no number"),
+            )
+        })?;
         let key = format!("{protocol}_{name}");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = match known.get(&key) {
@@ -81,7 +99,7 @@ impl Netstat {
                 shown
             }
         };
-        if let (true, Some(v)) = (shown, read::parse(value)) {
+        if shown {
             let family = out.family(
                 format!("node_netstat_{key}"),
                 format!("Statistic {protocol}{name}."),
@@ -89,5 +107,6 @@ impl Netstat {
             );
             out.add(family, &[], v);
         }
+        Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! The NFS server's counters, from `/proc/net/rpc/nfsd`.
 
 use super::Entry;
-use super::nfs::{VERSION_2, VERSION_3};
-use super::read::{self, Outcome, Roots};
+use super::nfs::{Lines, VERSION_2, VERSION_3, Width};
+use super::read::{Outcome, Roots};
 use crate::emit::{Kind, Sink};
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("nfsd", collect);
+pub(super) const ENTRY: Entry = Entry::plain("nfsd", collect).whole();
 
 /// Operations of version 4 by number, from the first one in use; unnamed ones are not shown.
 const VERSION_4: [&str; 37] = [
@@ -176,30 +176,47 @@ const LABELLED: &[(&str, usize, &str, &str, &str, &str)] = &[
     ),
 ];
 
+/// The server's lines.
+const LINES: [(&str, Width); 12] = [
+    ("rc", Width::Exactly(3)),
+    ("fh", Width::Exactly(5)),
+    ("io", Width::Exactly(2)),
+    // What follows is a histogram that only old kernels fill.
+    ("th", Width::First(2)),
+    ("ra", Width::Exactly(12)),
+    ("net", Width::Exactly(4)),
+    ("rpc", Width::Exactly(5)),
+    ("proc2", Width::Counted(VERSION_2.len())),
+    ("proc3", Width::Counted(VERSION_3.len())),
+    ("proc4", Width::Counted(2)),
+    // The last operation is younger than the others.
+    ("proc4ops", Width::Counted(FIRST + VERSION_4.len() - 1)),
+    ("wdeleg_getattr", Width::Any),
+];
+
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("net/rpc/nfsd"))?;
-    for row in read::rows(&text) {
-        let Some(line) = row.first().copied() else {
-            continue;
-        };
-        for (_, i, name, help, kind) in NUMBERS.iter().filter(|(l, ..)| *l == line) {
-            if let Some(v) = read::field(&row, *i) {
-                let family = out.family(*name, *help, *kind);
-                out.add(family, &[], v);
-            }
-        }
-        for (_, i, name, help, label, value) in LABELLED.iter().filter(|(l, ..)| *l == line) {
-            if let Some(v) = read::field(&row, *i) {
-                out.counter(*name, *help, &[(label, value)], v);
-            }
-        }
-        // The word itself and the number of fields come before the fields.
-        match line {
-            "proc2" => operations("2", &VERSION_2, 2, &row, out),
-            "proc3" => operations("3", &VERSION_3, 2, &row, out),
-            "proc4ops" => operations("4", &VERSION_4, 2 + FIRST, &row, out),
-            "wdeleg_getattr" => operations("4", &["WdelegGetattr"], 1, &row, out),
-            _ => {}
+    let lines = Lines::read(&r.proc("net/rpc/nfsd"), &LINES)?;
+    for (line, i, name, help, kind) in NUMBERS {
+        let family = out.family(*name, *help, *kind);
+        out.add(family, &[], lines.get(line, i - 1));
+    }
+    for (line, i, name, help, label, value) in LABELLED {
+        out.counter(*name, *help, &[(label, value)], lines.get(line, i - 1));
+    }
+    // The number of values comes before the values.
+    for (line, proto, first, names) in [
+        ("proc2", "2", 1, &VERSION_2[..]),
+        ("proc3", "3", 1, &VERSION_3),
+        ("proc4ops", "4", 1 + FIRST, &VERSION_4),
+        ("wdeleg_getattr", "4", 0, &["WdelegGetattr"]),
+    ] {
+        for (i, name) in names.iter().enumerate().filter(|(_, n)| shown(n)) {
+            out.counter(
+                "node_nfsd_requests_total",
+                "Total number NFSd Requests by method and protocol.",
+                &[("method", name), ("proto", proto)],
+                lines.get(line, first + i),
+            );
         }
     }
     Ok(())
@@ -208,15 +225,4 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
 /// The procedure that does nothing is not shown.
 fn shown(name: &str) -> bool {
     !name.is_empty() && name != "Null"
-}
-
-fn operations(proto: &str, names: &[&str], first: usize, row: &[&str], out: &mut Sink) {
-    for (i, name) in names.iter().enumerate().filter(|(_, n)| shown(n)) {
-        out.counter(
-            "node_nfsd_requests_total",
-            "Total number NFSd Requests by method and protocol.",
-            &[("method", name), ("proto", proto)],
-            read::field(row, first + i).unwrap_or(0.0),
-        );
-    }
 }

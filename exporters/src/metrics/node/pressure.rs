@@ -51,28 +51,33 @@ const TOTALS: &[(&str, &str, &str, &str)] = &[
 const MICROS: f64 = 1e6;
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let mut last = ("", String::new());
-    for (file, line, name, help) in TOTALS {
-        if last.0 != *file {
-            let path = r.proc("pressure").join(file);
-            let text = match read::text(&path) {
-                // Not every kernel counts interrupts.
-                Err(p) if p.is_absent() && *file == "irq" => String::new(),
-                Err(p) if p.is_absent() => return Err(p),
-                // Compiled in and switched off.
-                Err(p) => return Err(Problem::Absent(p.to_string())),
-                Ok(t) => t,
-            };
-            last = (file, text);
+    let mut found = false;
+    for resource in ["cpu", "io", "memory", "irq"] {
+        let path = r.proc("pressure").join(resource);
+        let text = match read::text(&path) {
+            // Not every kernel counts all of them.
+            Err(p) if p.is_absent() => continue,
+            // Compiled in and switched off.
+            Err(p) => return Err(Problem::Absent(p.to_string())),
+            Ok(t) => t,
+        };
+        let mut totals = Vec::new();
+        for (_, line, name, help) in TOTALS.iter().filter(|(f, ..)| *f == resource) {
+            let found = text.lines().find(|l| l.split(' ').next() == Some(line));
+            let wrong = || Problem::format(&path, format_args!("no total of {line:?}"));
+            let total = found.ok_or_else(wrong)?.split_once("total=");
+            let total = total.and_then(|(_, t)| t.split_whitespace().next()?.parse::<u64>().ok());
+            let micros = total.ok_or_else(wrong)?;
+            totals.push((*name, *help, micros as f64 / MICROS));
         }
-        let total = last
-            .1
-            .lines()
-            .filter_map(|l| l.strip_prefix(line))
-            .find_map(|l| l.split_once("total=")?.1.trim().parse::<u64>().ok());
-        if let Some(micros) = total {
-            out.counter(*name, *help, &[], micros as f64 / MICROS);
+        for (name, help, seconds) in totals {
+            out.counter(name, help, &[], seconds);
         }
+        found = true;
     }
-    Ok(())
+    if found {
+        Ok(())
+    } else {
+        Err(Problem::Absent("no pressure in procfs".into()))
+    }
 }

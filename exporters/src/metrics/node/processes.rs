@@ -1,9 +1,10 @@
 //! Processes and threads by state, from every `/proc/PID/stat`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Entry;
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::Sink;
 
 /// The collector.
@@ -19,16 +20,21 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         }
         let folder = r.procfs.join(&pid);
         // A process may end while we look.
-        let Some((state, n)) = read::text(&folder.join("stat")).ok().and_then(|s| stat(&s)) else {
+        let Some((state, n)) = stat(&folder.join("stat"))? else {
             continue;
         };
         pids += 1;
         threads += n;
-        *states.entry(state).or_default() += 1;
+        *states.entry(state.clone()).or_default() += 1;
         for task in read::names(&folder.join("task")).unwrap_or_default() {
+            if !task.bytes().all(|b| b.is_ascii_digit()) {
+                continue;
+            }
             // The first thread is the process itself.
             let path = folder.join("task").join(&task).join("stat");
-            if let Some((state, _)) = read::text(&path).ok().and_then(|s| stat(&s)) {
+            if task == pid {
+                *thread_states.entry(state.clone()).or_default() += 1;
+            } else if let Some((state, _)) = stat(&path)? {
                 *thread_states.entry(state).or_default() += 1;
             }
         }
@@ -39,7 +45,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         &[],
         threads,
     );
-    let limit = read::number(&r.proc("sys/kernel/threads-max"))?;
+    let limit = read::count_in(&r.proc("sys/kernel/threads-max"))?;
     out.gauge(
         "node_processes_max_threads",
         "Limit of threads in the system",
@@ -62,7 +68,7 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             f64::from(n),
         );
     }
-    let limit = read::number(&r.proc("sys/kernel/pid_max"))?;
+    let limit = read::count_in(&r.proc("sys/kernel/pid_max"))?;
     out.gauge(
         "node_processes_max_processes",
         "Number of max PIDs limit",
@@ -78,9 +84,18 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     Ok(())
 }
 
-/// State and number of threads of a stat file.
-fn stat(text: &str) -> Option<(String, f64)> {
+/// State and number of threads of a stat file; none when the process has ended.
+fn stat(path: &Path) -> Result<Option<(String, f64)>, Problem> {
+    let text = match read::text(path) {
+        Err(p) if p.is_absent() => return Ok(None),
+        t => t?,
+    };
     // The name may hold blanks and parentheses; the fields after its last one do not.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(((*fields.first()?).to_owned(), read::field(&fields, 17)?))
+    let fields: Vec<&str> = text
+        .rsplit_once(')')
+        .map_or_else(Vec::new, |(_, f)| f.split_whitespace().collect());
+    match (fields.first(), read::field(&fields, 17)) {
+        (Some(state), Some(threads)) => Ok(Some(((*state).to_owned(), threads))),
+        _ => Err(Problem::format(path, "no state and number of threads")),
+    }
 }

@@ -20,6 +20,16 @@ const EXCLUDE: Flag = Flag::text(
     "",
     "Interfaces to leave out, as a regular expression; excludes device-include",
 );
+const INCLUDE_OLD: Flag = Flag::text(
+    "collector.qdisk.device-include",
+    "",
+    "Older name of collector.qdisc.device-include",
+);
+const EXCLUDE_OLD: Flag = Flag::text(
+    "collector.qdisk.device-exclude",
+    "",
+    "Older name of collector.qdisc.device-exclude",
+);
 const FIXTURES: Flag = Flag::text(
     "collector.qdisc.fixtures",
     "",
@@ -27,8 +37,12 @@ const FIXTURES: Flag = Flag::text(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry =
-    Entry::with("qdisc", &[INCLUDE, EXCLUDE, FIXTURES], build).on_request();
+pub(super) const ENTRY: Entry = Entry::with(
+    "qdisc",
+    &[INCLUDE, EXCLUDE, INCLUDE_OLD, EXCLUDE_OLD, FIXTURES],
+    build,
+)
+.on_request();
 
 /// One discipline, as the kernel tells it or as a file does.
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +72,8 @@ const QUEUE: u16 = 3;
 const ROOT: u32 = u32::MAX;
 
 fn build(s: &Settings) -> Result<Run, String> {
-    let filter = Filter::new(s, &INCLUDE, &EXCLUDE)?;
+    let include = s.either(&INCLUDE, &INCLUDE_OLD)?;
+    let filter = Filter::new(s, include, s.either(&EXCLUDE, &EXCLUDE_OLD)?)?;
     let fixtures = s.text(&FIXTURES);
     let file = (!fixtures.is_empty()).then(|| PathBuf::from(fixtures).join("results.json"));
     Ok(Box::new(move |r, out| {

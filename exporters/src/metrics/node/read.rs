@@ -74,7 +74,9 @@ impl Problem {
 
     fn io(path: &Path, e: io::Error) -> Self {
         let text = format!("{}: {e}", path.display());
-        if e.kind() == io::ErrorKind::NotFound {
+        // A file of a process that has just ended can be opened and not read.
+        let ended = e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
+        if e.kind() == io::ErrorKind::NotFound || ended {
             Self::Absent(text)
         } else {
             Self::Failed(text)
@@ -173,6 +175,58 @@ pub(super) fn number(path: &Path) -> Result<f64, Problem> {
 /// The file's only number if the file is there and has one.
 pub(super) fn number_if(path: &Path) -> Option<f64> {
     number(path).ok()
+}
+
+/// A count: a whole number of 64 bits without a sign, as the kernel writes most of its counters.
+pub(super) fn count(text: &str) -> Option<f64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits
+        .then(|| text.parse::<u64>().ok())
+        .flatten()
+        .map(|n| n as f64)
+}
+
+/// A whole number of 64 bits that may have a sign.
+pub(super) fn whole(text: &str) -> Option<f64> {
+    text.parse::<i64>().ok().map(|n| n as f64)
+}
+
+/// The file's only count if the file is there and has one.
+pub(super) fn count_if(path: &Path) -> Option<f64> {
+    count(&word(path).ok()?)
+}
+
+/// The file's only count.
+pub(super) fn count_in(path: &Path) -> Result<f64, Problem> {
+    let t = word(path)?;
+    count(&t).ok_or_else(|| Problem::format(path, format_args!("{t:?} is not a count")))
+}
+
+/// The whole number, with or without a sign, in a field of a table.
+pub(super) fn need_signed(path: &Path, fields: &[&str], i: usize) -> Result<f64, Problem> {
+    needed(path, fields, i, whole)
+}
+
+fn needed(
+    path: &Path,
+    fields: &[&str],
+    i: usize,
+    read: fn(&str) -> Option<f64>,
+) -> Result<f64, Problem> {
+    let found = fields.get(i).and_then(|f| read(f));
+    found.ok_or_else(|| {
+        let line = fields.join(" ");
+        let place = i + 1;
+        Problem::format(
+            path,
+            format_args!("field {place} of {line:?} is no number of its kind"),
+        )
+    })
+}
+
+/// The count in a field of a table.
+pub(super) fn need(path: &Path, fields: &[&str], i: usize) -> Result<f64, Problem> {
+    needed(path, fields, i, count)
 }
 
 /// A number in decimal.

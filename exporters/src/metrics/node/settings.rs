@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use crate::metrics::duration;
+
 /// What a flag's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlagKind {
@@ -118,10 +120,26 @@ impl Settings {
         self.given.get(flag.name).map_or(&[], Vec::as_slice)
     }
 
+    /// The one of a flag and its older name that is given.
+    ///
+    /// # Errors
+    /// When both are.
+    pub(super) fn either<'a>(&self, flag: &'a Flag, older: &'a Flag) -> Result<&'a Flag, String> {
+        match (self.is_given(older.name), self.is_given(flag.name)) {
+            (false, _) => Ok(flag),
+            (true, false) => Ok(older),
+            (true, true) => Err(format!(
+                "--{} and --{} are mutually exclusive",
+                older.name, flag.name
+            )),
+        }
+    }
+
     /// The value as a time: `5s`, `500ms`, `1m30s`.
     pub(super) fn duration(&self, flag: &Flag) -> Result<Duration, String> {
         let text = self.text(flag);
-        duration(text).ok_or_else(|| format!("--{} {text:?} is not a duration like 5s", flag.name))
+        duration::parse(text)
+            .ok_or_else(|| format!("--{} {text:?} is not a duration like 5s", flag.name))
     }
 
     /// The value as a pattern; none when it is empty.
@@ -134,35 +152,6 @@ impl Settings {
             .map(Some)
             .map_err(|e| format!("--{} {text:?} is not a regular expression: {e}", flag.name))
     }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let end = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        let scale = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            "d" => 86400.0,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * scale;
-        rest = tail;
-    }
-    if text.is_empty() {
-        return None;
-    }
-    Duration::try_from_secs_f64(total).ok()
 }
 
 /// Which devices a collector shows.
@@ -213,15 +202,6 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("1m30s"), Some(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        for bad in ["", "5", "s", "5x", "-1s", "1s2"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn only_one_side_of_a_filter_may_be_given() {

@@ -1,6 +1,6 @@
 //! The kernel's slabs, from `/proc/slabinfo` (root only).
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Filter, Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -17,7 +17,9 @@ const EXCLUDE: Flag = Flag::text(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::with("slabinfo", &[INCLUDE, EXCLUDE], build).on_request();
+pub(super) const ENTRY: Entry = Entry::with("slabinfo", &[INCLUDE, EXCLUDE], build)
+    .on_request()
+    .whole();
 
 /// Column, metric, help.
 const COLUMNS: &[(usize, &str, &str, Kind)] = &[
@@ -53,6 +55,9 @@ const COLUMNS: &[(usize, &str, &str, Kind)] = &[
     ),
 ];
 
+/// Words of a line: five numbers, three of the tunables, three of the slabs, their headings.
+const COLUMNS_OF_A_SLAB: usize = 16;
+
 fn build(s: &Settings) -> Result<Run, String> {
     let (keep, drop) = (
         s.pattern(&INCLUDE)?,
@@ -65,14 +70,21 @@ fn build(s: &Settings) -> Result<Run, String> {
 }
 
 fn collect(r: &Roots, shown: &dyn Fn(&str) -> bool, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("slabinfo"))?;
-    // A line with the version, a line with names.
-    for row in read::rows(&text).skip(2) {
-        let Some(slab) = row.first().filter(|s| shown(s)) else {
-            continue;
+    let path = r.proc("slabinfo");
+    let text = read::text(&path)?;
+    // A line with the version and one with names come first.
+    for line in text
+        .lines()
+        .filter(|l| !l.starts_with("slabinfo - ") && !l.starts_with('#'))
+    {
+        let row: Vec<&str> = line.split_whitespace().collect();
+        let (Some(slab), COLUMNS_OF_A_SLAB) = (row.first(), row.len()) else {
+            let why = format_args!("{line:?} has not {COLUMNS_OF_A_SLAB} columns");
+            return Err(Problem::format(&path, why));
         };
         for (column, name, help, kind) in COLUMNS {
-            if let Some(v) = read::field(&row, *column) {
+            let v = read::need_signed(&path, &row, *column)?;
+            if shown(slab) {
                 let family = out.family(*name, *help, *kind);
                 out.add(family, &[("slab", slab)], v);
             }

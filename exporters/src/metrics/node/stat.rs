@@ -1,6 +1,6 @@
 //! Interrupts, context switches, forks, boot time, from `/proc/stat`.
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -12,7 +12,7 @@ const SOFTIRQ: Flag = Flag::switch(
 );
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::with("stat", &[SOFTIRQ], build);
+pub(super) const ENTRY: Entry = Entry::with("stat", &[SOFTIRQ], build).whole();
 
 /// First word of the line, metric, help, kind.
 const LINES: &[(&str, &str, &str, Kind)] = &[
@@ -74,26 +74,45 @@ fn build(s: &Settings) -> Result<Run, String> {
 }
 
 fn collect(r: &Roots, softirq: bool, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("stat"))?;
+    let path = r.proc("stat");
+    let text = read::text(&path)?;
+    let mut values = [0.0; LINES.len()];
+    let mut vectors = [0.0; VECTORS.len()];
     for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let first = words.next().unwrap_or("");
-        if let Some((_, name, help, kind)) = LINES.iter().find(|(w, ..)| *w == first) {
-            if let Some(v) = words.next().and_then(read::parse) {
-                let family = out.family(*name, *help, *kind);
-                out.add(family, &[], v);
+        let row: Vec<&str> = line.split_whitespace().collect();
+        let Some(first) = row.first().filter(|_| row.len() > 1) else {
+            continue;
+        };
+        if let Some(i) = LINES.iter().position(|(w, ..)| w == first) {
+            if let Some(place) = values.get_mut(i) {
+                *place = read::need(&path, &row, 1)?;
             }
-        } else if first == "softirq" && softirq {
-            let family = out.family(
-                "node_softirqs_total",
-                "Number of softirq calls.",
-                Kind::Counter,
-            );
-            for (vector, n) in VECTORS.iter().zip(words.skip(1)) {
-                if let Some(v) = read::parse(n) {
-                    out.add(family, &[("vector", vector)], v);
-                }
+        } else if *first == "softirq" {
+            // The sum comes first.
+            for (i, v) in vectors.iter_mut().enumerate() {
+                *v = read::need(&path, &row, i + 2)?;
             }
+        } else if first.starts_with("cpu") && !row.iter().skip(1).all(|f| read::parse(f).is_some())
+        {
+            return Err(Problem::format(
+                &path,
+                format_args!("{line:?} is not understood"),
+            ));
+        }
+    }
+    // What this kernel does not count has not happened.
+    for ((_, name, help, kind), v) in LINES.iter().zip(values) {
+        let family = out.family(*name, *help, *kind);
+        out.add(family, &[], v);
+    }
+    if softirq {
+        let family = out.family(
+            "node_softirqs_total",
+            "Number of softirq calls.",
+            Kind::Counter,
+        );
+        for (vector, v) in VECTORS.iter().zip(vectors) {
+            out.add(family, &[("vector", vector)], v);
         }
     }
     Ok(())

@@ -23,6 +23,16 @@ const EXCLUDE: Flag = Flag::text(
     r".+\.(automount|device|mount|scope|slice)",
     "Pattern of units to leave out, for the whole name",
 );
+const INCLUDE_OLD: Flag = Flag::text(
+    "collector.systemd.unit-whitelist",
+    "",
+    "Older name of unit-include",
+);
+const EXCLUDE_OLD: Flag = Flag::text(
+    "collector.systemd.unit-blacklist",
+    "",
+    "Older name of unit-exclude",
+);
 const TASKS: Flag = Flag::switch(
     "collector.systemd.enable-task-metrics",
     false,
@@ -47,7 +57,16 @@ const PRIVATE: Flag = Flag::switch(
 /// The collector.
 pub(super) const ENTRY: Entry = Entry::with(
     "systemd",
-    &[INCLUDE, EXCLUDE, TASKS, RESTARTS, STARTS, PRIVATE],
+    &[
+        INCLUDE,
+        EXCLUDE,
+        INCLUDE_OLD,
+        EXCLUDE_OLD,
+        TASKS,
+        RESTARTS,
+        STARTS,
+        PRIVATE,
+    ],
     build,
 )
 .on_request();
@@ -141,8 +160,8 @@ impl Collector {
                 false => bus_socket(address.as_deref()),
             },
             private,
-            include: whole(s, &INCLUDE)?,
-            exclude: whole(s, &EXCLUDE)?,
+            include: whole(s, s.either(&INCLUDE, &INCLUDE_OLD)?)?,
+            exclude: whole(s, s.either(&EXCLUDE, &EXCLUDE_OLD)?)?,
             tasks: s.on(&TASKS),
             restarts: s.on(&RESTARTS),
             starts: s.on(&STARTS),

@@ -18,11 +18,15 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
         found = true;
         let (mut sent, mut received) = (0u64, 0u64);
         for row in read::rows(&text).skip(1) {
-            // Number, local, remote, state, queues as hexadecimal `tx:rx`.
-            let queues = row.get(4).and_then(|q| q.split_once(':'));
-            let Some((t, r)) = queues else { continue };
-            sent += read::parse_hex(t).unwrap_or(0);
-            received += read::parse_hex(r).unwrap_or(0);
+            let Some((t, r)) = queues(&row) else {
+                let line = row.join(" ");
+                return Err(Problem::format(
+                    &path,
+                    format_args!("{line:?} is no socket"),
+                ));
+            };
+            sent = sent.wrapping_add(t);
+            received = received.wrapping_add(r);
         }
         for (queue, n) in [("tx", sent), ("rx", received)] {
             out.gauge(
@@ -38,4 +42,13 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     } else {
         Err(Problem::Absent("no udp sockets in procfs".into()))
     }
+}
+
+/// Number, local, remote, state, queues as hexadecimal `tx:rx`, five more, drops.
+fn queues(row: &[&str]) -> Option<(u64, u64)> {
+    row.first()?.strip_suffix(':')?.parse::<u64>().ok()?;
+    row.get(12)?.parse::<u64>().ok()?;
+    let (t, r) = row.get(4)?.split_once(':')?;
+    let hex = |v: &str| u64::from_str_radix(v, 16).ok();
+    Some((hex(t)?, hex(r)?))
 }

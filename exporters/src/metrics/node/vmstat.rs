@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use super::settings::{Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::{Kind, Sink};
@@ -22,14 +22,18 @@ fn build(s: &Settings) -> Result<Run, String> {
 }
 
 fn collect(r: &Roots, fields: Option<&Regex>, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("vmstat"))?;
-    for line in text.lines() {
-        let Some((name, value)) = line.split_once(' ') else {
-            continue;
+    let path = r.proc("vmstat");
+    let text = read::text(&path)?;
+    for row in read::rows(&text) {
+        let v = read::field(&row, 1);
+        let (Some(name), Some(v)) = (row.first(), v) else {
+            let line = row.join(" ");
+            return Err(Problem::format(
+                &path,
+                format_args!("{line:?} has no number"),
+            ));
         };
-        if fields.is_none_or(|f| f.is_match(name))
-            && let Some(v) = read::parse(value.trim())
-        {
+        if fields.is_none_or(|f| f.is_match(name)) {
             let family = out.family(
                 format!("node_vmstat_{name}"),
                 format!("/proc/vmstat information field {name}."),

@@ -2,10 +2,10 @@
 
 use super::Entry;
 use super::read::{self, Outcome, Roots};
-use crate::emit::{Kind, Sink};
+use crate::emit::Sink;
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("xfrm", collect).on_request();
+pub(super) const ENTRY: Entry = Entry::plain("xfrm", collect).on_request().whole();
 
 /// Field, metric, help.
 const FIELDS: &[(&str, &str, &str)] = &[
@@ -152,18 +152,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
 ];
 
 fn collect(r: &Roots, out: &mut Sink) -> Outcome {
-    let text = read::text(&r.proc("net/xfrm_stat"))?;
+    let path = r.proc("net/xfrm_stat");
+    let text = read::text(&path)?;
+    let mut values = [0.0; FIELDS.len()];
     for row in read::rows(&text) {
-        let Some(known) = row
-            .first()
-            .and_then(|n| FIELDS.iter().find(|(field, ..)| field == n))
-        else {
-            continue;
-        };
-        if let Some(v) = read::field(&row, 1) {
-            let family = out.family(known.1, known.2, Kind::Counter);
-            out.add(family, &[], v);
+        let v = read::need_signed(&path, &row, 1)?;
+        let known = FIELDS.iter().position(|(f, ..)| row.first() == Some(f));
+        if let Some(place) = known.and_then(|i| values.get_mut(i)) {
+            *place = v;
         }
+    }
+    // What this kernel does not count has not happened.
+    for ((_, name, help), v) in FIELDS.iter().zip(values) {
+        out.counter(*name, *help, &[], v);
     }
     Ok(())
 }

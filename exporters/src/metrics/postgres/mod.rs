@@ -12,6 +12,7 @@
 //!
 //! Read next: `queries`, `settings.rs`.
 
+mod custom;
 mod dsn;
 mod idle;
 mod queries;
@@ -19,7 +20,7 @@ mod settings;
 mod statements;
 mod tls;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,14 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::emit::{FamilyId, Kind, Sink, Suffix};
+pub use custom::{Column, CustomQuery, Usage, Versions};
 pub use dsn::{Proof, Source};
 use queries::Query;
 pub use statements::Statements;
 
+/// The other databases of a server that can be connected to.
+const DATABASES: &str = "SELECT datname FROM pg_database \
+    WHERE datallowconn AND NOT datistemplate AND datname <> current_database()";
 /// Most rows of an answer that are shown.
 const ROWS_MAX: usize = 100_000;
 
@@ -45,6 +50,10 @@ pub struct Options {
     pub collectors: BTreeSet<&'static str>,
     /// The collector of single statements.
     pub statements: Statements,
+    /// Statements of the user.
+    pub custom: Vec<CustomQuery>,
+    /// Labels of what tells its server in any case, and of what is told about scrapes.
+    pub constant: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -54,6 +63,8 @@ impl Default for Options {
             timeout: Duration::from_secs(60),
             collectors: collectors().filter(|c| c.1).map(|c| c.0).collect(),
             statements: Statements::default(),
+            custom: Vec::new(),
+            constant: Vec::new(),
         }
     }
 }
@@ -103,6 +114,8 @@ pub(crate) struct Labelled<'a> {
     server: Option<&'a str>,
     /// The server's address, for what names it in any case.
     address: String,
+    /// What else stands there.
+    constant: &'a [(String, String)],
 }
 
 impl Labelled<'_> {
@@ -120,10 +133,27 @@ impl Labelled<'_> {
         labels: &[(&str, &str)],
         v: f64,
     ) {
+        self.put_named(name, help, kind, Suffix::None, labels.iter().copied(), v);
+    }
+
+    fn put_named<'l>(
+        &mut self,
+        name: String,
+        help: String,
+        kind: Kind,
+        suffix: Suffix,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        v: f64,
+    ) {
         let family = self.sink.family(name, help, kind);
-        let labels = labels.iter().copied();
-        let labels = labels.chain([("server", self.address.as_str())]);
-        self.sink.put(family, Suffix::None, labels, v);
+        let labels = labels.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let own = [("server".to_owned(), self.address.clone())];
+        let labels: Vec<_> = labels
+            .chain(own)
+            .chain(self.constant.iter().cloned())
+            .collect();
+        let labels = labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        self.sink.put(family, suffix, labels, v);
     }
 
     fn put(&mut self, family: FamilyId, suffix: Suffix, labels: &[(&str, &str)], v: f64) {
@@ -138,8 +168,10 @@ impl Labelled<'_> {
 pub struct Outcome {
     /// Why the server is down, if it is.
     pub error: Option<String>,
-    /// Collectors that failed, and why.
-    pub failed: Vec<(&'static str, String)>,
+    /// Collectors and statements of the user that failed, and why.
+    pub failed: Vec<(String, String)>,
+    /// Whether a statement of the user is among them.
+    pub custom_failed: bool,
 }
 
 /// A server with the connection that the last scrape left.
@@ -147,6 +179,11 @@ pub struct Server {
     source: Source,
     encrypt: Option<Arc<rustls::ClientConfig>>,
     session: tokio::sync::Mutex<Option<Session>>,
+    /// A database that was found beside the one that is named: only statements of the user are
+    /// for it.
+    found: bool,
+    /// Answers that are still good, with their time.
+    kept: tokio::sync::Mutex<HashMap<String, (Instant, custom::Answer)>>,
 }
 
 struct Session {
@@ -163,7 +200,42 @@ impl Server {
             source,
             encrypt,
             session: tokio::sync::Mutex::default(),
+            found: false,
+            kept: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Another database of this server, that is not connected yet.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Self {
+        let mut source = self.source.clone();
+        source.config.dbname(name);
+        Self {
+            found: true,
+            ..Self::new(source, self.encrypt.clone())
+        }
+    }
+
+    /// Names of the other databases of this server. Cost: a statement over the connection that the
+    /// last scrape has left, or that is made now; at most `timeout`.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn databases(&self, timeout: Duration) -> Result<Vec<String>, String> {
+        let asked = async {
+            let mut kept = self.session.lock().await;
+            if kept.as_ref().is_none_or(|s| s.client.is_closed()) {
+                *kept = Some(self.connect().await?);
+            }
+            match kept.as_ref() {
+                Some(s) => rows(&s.client, DATABASES).await,
+                None => Err("no connection".into()),
+            }
+        };
+        let found = tokio::time::timeout(timeout, asked).await;
+        let found = found.map_err(|_| "the server did not answer in time".to_owned())??;
+        let names = found.iter().filter_map(|r| r.get(0).map(str::to_owned));
+        Ok(names.collect())
     }
 
     /// `host:port`.
@@ -181,6 +253,7 @@ impl Server {
             sink,
             server: label,
             address: self.address(),
+            constant: &options.constant,
         };
         let asked = self.ask(options, &mut out, &mut outcome);
         let asked = tokio::time::timeout(options.timeout, asked).await;
@@ -193,17 +266,22 @@ impl Server {
             // Half of a server's metrics are worse than none; its connection is not to be trusted.
             out.sink.rewind(mark);
             outcome.failed.clear();
+            outcome.custom_failed = false;
             if let Ok(mut session) = self.session.try_lock() {
                 *session = None;
             }
         }
-        out.add(
-            format!("{}_up", options.prefix),
-            "Whether the last scrape of metrics from PostgreSQL was able to connect to the server (1 for yes, 0 for no).".into(),
-            Kind::Gauge,
-            &[],
-            f64::from(u8::from(error.is_none())),
-        );
+        if !self.found {
+            let constant = options.constant.iter();
+            let labels: Vec<_> = constant.map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            out.add(
+                format!("{}_up", options.prefix),
+                "Whether the last scrape of metrics from PostgreSQL was able to connect to the server (1 for yes, 0 for no).".into(),
+                Kind::Gauge,
+                &labels,
+                f64::from(u8::from(error.is_none())),
+            );
+        }
         outcome.error = error;
         outcome
     }
@@ -260,19 +338,66 @@ impl Server {
         let Some(session) = kept.as_ref() else {
             return Err("no connection".into());
         };
-        let text = version.first().and_then(|r| r.get(0)).unwrap_or("");
-        let (major, minor) = (session.version / 10_000, session.version % 10_000);
-        out.add_named(
-            format!("{}_static", options.prefix),
-            "Version string as reported by postgres".into(),
-            Kind::Untyped,
-            &[
-                ("version", text),
-                ("short_version", &format!("{major}.{minor}.0")),
-            ],
-            1.0,
-        );
-        session.collect(options, out, outcome).await
+        if !self.found {
+            let text = version.first().and_then(|r| r.get(0)).unwrap_or("");
+            let (major, minor) = (session.version / 10_000, session.version % 10_000);
+            out.add_named(
+                format!("{}_static", options.prefix),
+                "Version string as reported by postgres".into(),
+                Kind::Untyped,
+                &[
+                    ("version", text),
+                    ("short_version", &format!("{major}.{minor}.0")),
+                ],
+                1.0,
+            );
+            session.collect(options, out, outcome).await?;
+        }
+        self.custom(session, options, out, outcome).await
+    }
+}
+
+impl Server {
+    /// Statements of the user.
+    async fn custom(
+        &self,
+        session: &Session,
+        options: &Options,
+        out: &mut Labelled<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), String> {
+        let mut kept = self.kept.lock().await;
+        for q in &options.custom {
+            if (q.named_only && self.found) || !q.versions.holds(session.version) {
+                continue;
+            }
+            let good = kept.get(&q.name).filter(|(at, _)| at.elapsed() <= q.keep);
+            let answer = match good.filter(|_| !q.keep.is_zero()) {
+                Some((_, answer)) => answer.clone(),
+                None => match q.ask(&session.client, &options.prefix).await {
+                    Ok(answer) => {
+                        if !q.keep.is_zero() {
+                            kept.insert(q.name.clone(), (Instant::now(), answer.clone()));
+                        }
+                        answer
+                    }
+                    Err(e) if session.client.is_closed() => return Err(e),
+                    Err(e) => {
+                        outcome.failed.push((q.name.clone(), e));
+                        outcome.custom_failed = true;
+                        continue;
+                    }
+                },
+            };
+            if let Some(odd) = answer.odd.first() {
+                outcome.failed.push((q.name.clone(), odd.clone()));
+            }
+            for s in answer.samples {
+                let labels = s.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+                out.put_named(s.name, s.help, s.kind, s.suffix, labels, s.value);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -316,7 +441,8 @@ impl Session {
         outcome: &mut Outcome,
     ) -> Result<(), String> {
         for (collector, _) in collectors() {
-            if !options.collectors.contains(collector) {
+            let replaced = |q: &CustomQuery| q.name.strip_prefix("pg_") == Some(collector);
+            if !options.collectors.contains(collector) || options.custom.iter().any(replaced) {
                 continue;
             }
             let started = Instant::now();
@@ -351,7 +477,7 @@ impl Session {
                 if self.client.is_closed() {
                     return Err(e);
                 }
-                outcome.failed.push((collector, e));
+                outcome.failed.push((collector.to_owned(), e));
             }
         }
         Ok(())

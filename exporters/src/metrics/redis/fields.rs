@@ -1,5 +1,6 @@
 //! Which fields of `INFO` are shown, and under which names.
 
+use super::{Named, info};
 use crate::emit::Kind;
 
 /// Field, name without the namespace, kind. Sorted by field.
@@ -270,6 +271,15 @@ pub(super) const FIELDS: &[(&str, &str, Kind)] = &[
 pub(super) fn field(name: &str) -> Option<(&'static str, Kind)> {
     let i = FIELDS.binary_search_by(|(f, ..)| (*f).cmp(name)).ok()?;
     FIELDS.get(i).map(|(_, metric, kind)| (*metric, *kind))
+}
+
+/// Shows a field, if it is one that is shown and a number.
+pub(super) fn emit(name: &str, value: &str, out: &mut Named<'_>) {
+    if let (Some((metric, kind)), Some(v)) = (field(name), info::number(value)) {
+        let micros = name == "latest_fork_usec";
+        let v = if micros { v / 1e6 } else { v };
+        out.add(metric, &format!("{metric} metric"), kind, &[], v);
+    }
 }
 
 #[cfg(test)]

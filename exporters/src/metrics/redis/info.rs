@@ -18,7 +18,7 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 /// `a=1,b=2`
-fn pairs(text: &str) -> BTreeMap<&str, &str> {
+pub(super) fn pairs(text: &str) -> BTreeMap<&str, &str> {
     text.split(',').filter_map(|p| p.split_once('=')).collect()
 }
 
@@ -34,16 +34,29 @@ impl<'a> Info<'a> {
         self.0.iter().find(|(f, _)| *f == field).map(|(_, v)| *v)
     }
 
+    /// Masters that a sentinel watches, one after the other.
+    pub(super) fn masters(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self.0.iter().copied();
+        all.filter(|(f, _)| number_after(f, "master").is_some())
+    }
+
+    /// Microseconds that a command and its subcommands have taken.
+    pub(super) fn micros(&self, command: &str) -> f64 {
+        let of = |field: &str| {
+            let name = field.strip_prefix("cmdstat_")?.strip_prefix(command)?;
+            (name.is_empty() || name.starts_with('|')).then_some(())
+        };
+        let lines = self.0.iter().filter(|(f, _)| of(f).is_some());
+        let micros = lines.filter_map(|(_, v)| number(pairs(v).get("usec")?));
+        micros.sum()
+    }
+
     /// Shows everything.
     pub(super) fn emit(&self, databases: usize, options: &Options, out: &mut Named<'_>) {
         let mut seen = BTreeSet::new();
         for (field, value) in &self.0 {
-            if let Some((name, kind)) = fields::field(field) {
-                if let Some(v) = number(value) {
-                    let micros = *field == "latest_fork_usec";
-                    let v = if micros { v / 1e6 } else { v };
-                    out.add(name, &format!("{name} metric"), kind, &[], v);
-                }
+            if fields::field(field).is_some() {
+                fields::emit(field, value, out);
             } else if let Some(command) = field.strip_prefix("cmdstat_") {
                 command_stats(command, value, out);
             } else if let Some(command) = field.strip_prefix("latency_percentiles_usec_") {
@@ -170,20 +183,17 @@ impl<'a> Info<'a> {
             let stats = stats.as_ref()?;
             number(stats.get(key)?)
         };
-        let name = format!("{}_latency_percentiles_usec", out.namespace);
         let help = "A summary of latency percentile distribution per command";
-        let family = out.sink.family(name, help, Kind::Summary);
+        let family = out.family("latency_percentiles_usec", help, Kind::Summary);
         for (p, v) in pairs(value) {
             if let (Some(p), Some(v)) = (p.strip_prefix('p'), number(v)) {
                 let labels = [("cmd", command), ("quantile", p)];
-                out.sink.add(family, &labels, v);
+                out.put(family, Suffix::None, &labels, v);
             }
         }
         let labels = [("cmd", command)];
-        out.sink
-            .add_suffixed(family, Suffix::Sum, &labels, of("usec").unwrap_or(0.0));
-        out.sink
-            .add_suffixed(family, Suffix::Count, &labels, of("calls").unwrap_or(0.0));
+        out.put(family, Suffix::Sum, &labels, of("usec").unwrap_or(0.0));
+        out.put(family, Suffix::Count, &labels, of("calls").unwrap_or(0.0));
     }
 
     fn get_prefixed(&self, prefix: &str, rest: &str) -> Option<&'a str> {

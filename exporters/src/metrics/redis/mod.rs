@@ -3,23 +3,38 @@
 //! Owns: which commands are sent, what of their replies is shown.
 //! Knows nothing of: HTTP, flags, how connections are encrypted.
 //!
-//! A scrape is a connection, some ten commands, and families of the replies. Commands that a
+//! A scrape is a connection, some ten commands, and families of the replies. Keys, streams, scripts
+//! and clients cost more and are asked about on request only. Commands that a
 //! server does not know or does not allow leave their families out; only a connection that cannot
 //! be had or breaks makes the server down.
 //!
 //! Read next: `info.rs` (most of it), `resp.rs` (the wire).
 
+mod clients;
+mod cluster;
+mod config;
 mod fields;
 mod info;
+mod keys;
+mod latency;
+mod modules;
 mod resp;
+mod scripts;
+mod sentinel;
+mod streams;
 mod target;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::emit::{Kind, Sink};
+use crate::emit::{FamilyId, Kind, Sink, Suffix};
+use config::Config;
 use info::Info;
+pub use keys::{KeyList, KeyOptions};
+pub use modules::IndexNames;
 use resp::{CommandError, Connection, Reply};
 pub use resp::{Encrypt, Stream};
+pub use scripts::Script;
 pub use target::{Place, Target};
 
 /// What one scrape does.
@@ -43,6 +58,30 @@ pub struct Options {
     pub cluster: bool,
     /// Whether the role becomes a label of every metric of the server.
     pub role_label: bool,
+    /// What is asked about keys.
+    pub keys: KeyOptions,
+    /// Scripts of the user.
+    pub scripts: Vec<Script>,
+    /// Whether the server is told that scripts change nothing.
+    pub scripts_read_only: bool,
+    /// Whether every client is shown, and whether with its port.
+    pub clients: Option<bool>,
+    /// Whether secrets of the configuration are hidden.
+    pub redact_config: bool,
+    /// Whether latencies are shown.
+    pub latencies: bool,
+    /// Whether the time of an empty command is shown.
+    pub ping: bool,
+    /// Whether the size of the server's dump is shown, out of the files of this host.
+    pub rdb_size: bool,
+    /// Whether what modules tell is shown.
+    pub modules: bool,
+    /// Names of the search indexes that are shown, if any.
+    pub indexes: Option<IndexNames>,
+    /// Whether each sentinel beside the one that is asked is shown.
+    pub sentinel_peers: bool,
+    /// Whether the server is Tile38.
+    pub tile38: bool,
 }
 
 impl Default for Options {
@@ -57,6 +96,18 @@ impl Default for Options {
             system_metrics: false,
             cluster: false,
             role_label: false,
+            keys: KeyOptions::default(),
+            scripts: Vec::new(),
+            scripts_read_only: false,
+            clients: None,
+            redact_config: true,
+            latencies: true,
+            ping: false,
+            rdb_size: false,
+            modules: false,
+            indexes: None,
+            sentinel_peers: false,
+            tile38: false,
         }
     }
 }
@@ -72,13 +123,25 @@ pub struct Outcome {
 struct Named<'a> {
     sink: &'a mut Sink,
     namespace: &'a str,
+    /// The role that every metric of the server tells, if it does.
+    role: Option<String>,
 }
 
 impl Named<'_> {
-    fn add(&mut self, name: &str, help: &str, kind: Kind, labels: &[(&str, &str)], v: f64) {
+    fn family(&mut self, name: &str, help: &str, kind: Kind) -> FamilyId {
         let name = format!("{}_{name}", self.namespace);
-        let family = self.sink.family(name, help.to_owned(), kind);
-        self.sink.add(family, labels, v);
+        self.sink.family(name, help.to_owned(), kind)
+    }
+
+    fn put(&mut self, family: FamilyId, suffix: Suffix, labels: &[(&str, &str)], v: f64) {
+        let role = self.role.as_deref().map(|r| ("instance_role", r));
+        let labels = labels.iter().copied().chain(role);
+        self.sink.put(family, suffix, labels, v);
+    }
+
+    fn add(&mut self, name: &str, help: &str, kind: Kind, labels: &[(&str, &str)], v: f64) {
+        let family = self.family(name, help, kind);
+        self.put(family, Suffix::None, labels, v);
     }
 
     fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], v: f64) {
@@ -93,6 +156,7 @@ pub fn scrape(target: &Target, options: &Options, sink: &mut Sink) -> Outcome {
     let mut out = Named {
         sink,
         namespace: &options.namespace,
+        role: options.role_label.then(String::new),
     };
     let mut connected = Duration::ZERO;
     let asked = ask(target, options, started, &mut connected, &mut out);
@@ -131,13 +195,23 @@ pub fn scrape(target: &Target, options: &Options, sink: &mut Sink) -> Outcome {
     Outcome { error }
 }
 
-/// A connection of which commands may be refused.
-struct Asked(Connection);
+/// Most nodes of a cluster that one scrape talks to.
+const NODES_MAX: usize = 128;
+
+/// A connection of which commands may be refused. In a cluster, commands about a key go to the node
+/// that has it.
+struct Asked {
+    connection: Connection,
+    /// How other nodes are reached, in a cluster.
+    target: Option<Target>,
+    deadline: Instant,
+    nodes: HashMap<String, Connection>,
+}
 
 impl Asked {
     /// A command that the server may not know or not allow.
     fn maybe(&mut self, words: &[&str]) -> Result<Option<Reply>, String> {
-        match self.0.command(words) {
+        match self.ask(words) {
             Ok(r) => Ok(Some(r)),
             Err(CommandError::Refused(_)) => Ok(None),
             Err(CommandError::Broken(e)) => Err(e.to_string()),
@@ -146,8 +220,83 @@ impl Asked {
 
     /// A command without which there is nothing to show.
     fn must(&mut self, words: &[&str]) -> Result<Reply, String> {
-        self.0.command(words).map_err(|e| e.to_string())
+        self.ask(words).map_err(|e| e.to_string())
     }
+
+    /// A command of which a refusal is a message like any other: whether it went well, and what
+    /// was said.
+    fn said(&mut self, words: &[&str]) -> Result<(bool, String), String> {
+        match self.ask(words) {
+            Ok(r) => Ok((true, r.text().unwrap_or_default())),
+            Err(CommandError::Refused(why)) => Ok((false, why)),
+            Err(CommandError::Broken(e)) => Err(e.to_string()),
+        }
+    }
+
+    /// Several commands that the server may refuse one by one.
+    fn all(&mut self, commands: &[Vec<&str>]) -> Result<Vec<Option<Reply>>, String> {
+        if self.target.is_some() {
+            // Each may be for another node.
+            return commands.iter().map(|c| self.maybe(c)).collect();
+        }
+        let replies = self.connection.commands(commands);
+        replies.map_err(|e| e.to_string())
+    }
+
+    fn ask(&mut self, words: &[&str]) -> Result<Reply, CommandError> {
+        let refused = match self.connection.command(words) {
+            Err(CommandError::Refused(why)) => why,
+            other => return other,
+        };
+        let Some(target) = &self.target else {
+            return Err(CommandError::Refused(refused));
+        };
+        // MOVED 3999 192.0.2.1:6381
+        let mut parts = refused.split(' ');
+        let (Some("MOVED"), Some(node)) = (parts.next(), parts.nth(1)) else {
+            return Err(CommandError::Refused(refused));
+        };
+        if !self.nodes.contains_key(node) {
+            if self.nodes.len() >= NODES_MAX {
+                return Err(CommandError::Refused(refused));
+            }
+            let there = target.at(node);
+            let fresh = logged_in(&there, self.deadline);
+            let fresh = fresh.map_err(CommandError::Refused)?;
+            self.nodes.insert(node.to_owned(), fresh);
+        }
+        let node = self.nodes.get_mut(node);
+        let node = node.ok_or_else(|| CommandError::Refused(refused.clone()))?;
+        node.command(words)
+    }
+}
+
+/// Connects and says who asks.
+fn logged_in(target: &Target, deadline: Instant) -> Result<Connection, String> {
+    let mut connection = connect(target, deadline)?;
+    let words = match (target.user.as_str(), target.password.as_str()) {
+        ("", "") => return Ok(connection),
+        ("", password) => vec!["AUTH", password],
+        (user, password) => vec!["AUTH", user, password],
+    };
+    connection.command(&words).map_err(|e| e.to_string())?;
+    Ok(connection)
+}
+
+/// The nodes of the cluster that `target` is one of, as `host:port`. Cost: a connection, at most
+/// `options.timeout`.
+///
+/// # Errors
+/// When the server cannot be asked or is in no cluster.
+pub fn cluster_nodes(
+    target: &Target,
+    options: &Options,
+    hostnames: bool,
+) -> Result<Vec<String>, String> {
+    let mut connection = logged_in(target, Instant::now() + options.timeout)?;
+    let reply = connection.command(&["CLUSTER", "NODES"]);
+    let reply = reply.map_err(|e| e.to_string())?;
+    Ok(cluster::nodes(&reply.text().unwrap_or_default(), hostnames))
 }
 
 fn connect(target: &Target, deadline: Instant) -> Result<Connection, String> {
@@ -159,7 +308,8 @@ fn connect(target: &Target, deadline: Instant) -> Result<Connection, String> {
                 (true, Some(e)) => Some(e),
                 (true, None) => return Err(format!("{address}: no TLS is set up")),
             };
-            Connection::tcp(address, encrypt, deadline).map_err(|e| format!("dial {address}: {e}"))
+            Connection::tcp(address, encrypt, &target.server_name, deadline)
+                .map_err(|e| format!("dial {address}: {e}"))
         }
     }
 }
@@ -171,220 +321,89 @@ fn ask(
     connected: &mut Duration,
     out: &mut Named<'_>,
 ) -> Result<(), String> {
-    let mut server = Asked(connect(target, started + options.timeout)?);
+    let deadline = started + options.timeout;
+    let connection = logged_in(target, deadline)?;
     *connected = started.elapsed();
-    match (target.user.as_str(), target.password.as_str()) {
-        ("", "") => {}
-        ("", password) => drop(server.must(&["AUTH", password])?),
-        (user, password) => drop(server.must(&["AUTH", user, password])?),
+    let mut server = Asked {
+        connection,
+        target: options.cluster.then(|| target.clone()),
+        deadline,
+        nodes: HashMap::new(),
+    };
+    if options.ping {
+        let sent = Instant::now();
+        if server.maybe(&["PING"])?.is_some() {
+            out.gauge(
+                "exporter_last_scrape_ping_time_seconds",
+                "exporter_last_scrape_ping_time_seconds metric",
+                &[],
+                sent.elapsed().as_secs_f64(),
+            );
+        }
     }
     if options.set_client_name {
         server.maybe(&["CLIENT", "SETNAME", "redis_exporter"])?;
     }
-    let mut databases = 0;
-    if options.config_command != "-" {
-        let reply = server.maybe(&[&options.config_command, "GET", "*"])?;
-        databases = config(reply.as_ref(), options, out);
-    }
-    let text = server.must(&["INFO", "ALL"])?.text().unwrap_or_default();
+    let text = match server.maybe(&["INFO", "ALL"])? {
+        Some(r) => r,
+        None => server.must(&["INFO"])?,
+    };
+    let text = text.text().unwrap_or_default();
     let info = Info::new(&text);
-    info.emit(databases, options, out);
-    if options.cluster || info.get("cluster_enabled") == Some("1") {
-        cluster(server.maybe(&["CLUSTER", "INFO"])?.as_ref(), out);
-    }
-    latency(&mut server, out)?;
-    slowlog(&mut server, out)?;
-    // No groups of keys are looked at, which takes no time.
-    out.gauge(
-        "last_key_groups_scrape_duration_milliseconds",
-        "Duration of the last key group metrics scrape in milliseconds",
-        &[],
-        0.0,
-    );
+    let role = info.get("role").unwrap_or("");
     if options.role_label {
-        let role = info.get("role").unwrap_or("").to_owned();
-        out.gauge(
-            "instance_role",
-            "Role of the instance",
-            &[("role", &role)],
-            1.0,
-        );
+        out.role = Some(role.to_owned());
     }
-    Ok(())
+    let mut databases = None;
+    if options.config_command != "-"
+        && let Some(reply) = server.maybe(&[&options.config_command, "GET", "*"])?
+    {
+        let config = Config::new(&reply);
+        config.emit(options, out);
+        databases = config.databases();
+    }
+    // What a server has that does not tell.
+    let mut databases = databases.unwrap_or(DATABASES);
+    if info.get("cluster_enabled") == Some("1")
+        && let Some(reply) = server.maybe(&["CLUSTER", "INFO"])?
+    {
+        cluster::emit(Some(&reply), out);
+        databases = 1;
+    }
+    info.emit(databases, options, out);
+    if options.latencies {
+        latency::emit(&mut server, &info, out)?;
+    }
+    if role == "slave" || !options.keys.replicas_only {
+        keys::emit(&mut server, &options.keys, out)?;
+        keys::count(&mut server, &options.keys, out)?;
+        streams::emit(&mut server, &options.keys, out)?;
+    }
+    latency::slowlog(&mut server, out)?;
+    if !options.tile38 {
+        latency::logs(&mut server, options, out)?;
+    }
+    scripts::groups(&mut server, &options.keys, databases, out)?;
+    sentinel::emit(&mut server, &info, options, out)?;
+    if let Some(ports) = options.clients {
+        clients::emit(&mut server, ports, out)?;
+    }
+    if options.tile38 {
+        modules::tile38(&mut server, out)?;
+    }
+    if options.modules {
+        modules::emit(&mut server, out)?;
+    }
+    if let Some(wanted) = &options.indexes {
+        modules::indexes(&mut server, wanted, out)?;
+    }
+    scripts::emit(
+        &mut server,
+        &options.scripts,
+        options.scripts_read_only,
+        out,
+    )
 }
 
-/// Shows the configuration; gives the number of databases.
-fn config(reply: Option<&Reply>, options: &Options, out: &mut Named<'_>) -> usize {
-    let mut databases = 0;
-    for pair in reply.map_or(&[][..], Reply::list).chunks_exact(2) {
-        let [key, value] = pair else { continue };
-        let (Some(key), Some(value)) = (key.text(), value.text()) else {
-            continue;
-        };
-        let number = value.parse::<f64>().ok();
-        match (key.as_str(), number) {
-            ("databases", Some(n)) => databases = n.clamp(0.0, 4096.0) as usize,
-            ("maxmemory" | "maxclients" | "io-threads", Some(n)) => {
-                let name = format!("config_{}", key.replace('-', "_"));
-                out.gauge(&name, &format!("{name} metric"), &[], n);
-            }
-            _ => {}
-        }
-        // Secrets are part of the configuration, too.
-        let secret = [
-            "requirepass",
-            "masterauth",
-            "masteruser",
-            "tls-key-file-pass",
-        ];
-        if options.config_metrics && !secret.contains(&key.as_str()) {
-            out.gauge(
-                "config_key_value",
-                "Config key and value",
-                &[("key", &key), ("value", &value)],
-                1.0,
-            );
-            if let Some(n) = number {
-                out.gauge(
-                    "config_value",
-                    "Config key and value as metric",
-                    &[("key", &key)],
-                    n,
-                );
-            }
-        }
-    }
-    databases
-}
-
-fn cluster(reply: Option<&Reply>, out: &mut Named<'_>) {
-    let text = reply.and_then(Reply::text).unwrap_or_default();
-    for line in text.lines() {
-        let Some((key, value)) = line.split_once(':') else {
-            continue;
-        };
-        let shown = [
-            "cluster_state",
-            "cluster_slots_assigned",
-            "cluster_slots_ok",
-            "cluster_slots_pfail",
-            "cluster_slots_fail",
-            "cluster_known_nodes",
-            "cluster_size",
-            "cluster_current_epoch",
-            "cluster_my_epoch",
-            "cluster_stats_messages_sent",
-            "cluster_stats_messages_received",
-        ];
-        if !shown.contains(&key) {
-            continue;
-        }
-        let Some(v) = info::number(value.trim()) else {
-            continue;
-        };
-        match fields::field(key) {
-            Some((name, kind)) => out.add(name, &format!("{name} metric"), kind, &[], v),
-            None => out.gauge(key, &format!("{key} metric"), &[], v),
-        }
-    }
-}
-
-fn latency(server: &mut Asked, out: &mut Named<'_>) -> Result<(), String> {
-    let Some(latest) = server.maybe(&["LATENCY", "LATEST"])? else {
-        return Ok(());
-    };
-    for event in latest.list() {
-        // Name, time, latest and longest in milliseconds.
-        let [name, time, last, ..] = event.list() else {
-            continue;
-        };
-        let (Some(name), Some(time), Some(last)) = (name.text(), time.number(), last.number())
-        else {
-            continue;
-        };
-        let labels = [("event_name", name.as_str())];
-        out.gauge(
-            "latency_spike_last",
-            "When the latency spike last occurred",
-            &labels,
-            time,
-        );
-        out.gauge(
-            "latency_spike_duration_seconds",
-            "Length of the last latency spike in seconds",
-            &labels,
-            last / 1000.0,
-        );
-    }
-    let Some(histograms) = server.maybe(&["LATENCY", "HISTOGRAM"])? else {
-        return Ok(());
-    };
-    for pair in histograms.list().chunks_exact(2) {
-        let [command, facts] = pair else { continue };
-        if let Some(command) = command.text() {
-            histogram(&command, facts, out);
-        }
-    }
-    Ok(())
-}
-
-/// `calls`, n, `histogram_usec`, list of bounds and cumulative counts.
-fn histogram(command: &str, facts: &Reply, out: &mut Named<'_>) {
-    use crate::emit::Suffix;
-    let of = |key: &str| {
-        let mut pairs = facts.list().chunks_exact(2);
-        pairs.find_map(|p| match p {
-            [k, v] if k.text().as_deref() == Some(key) => Some(v),
-            _ => None,
-        })
-    };
-    let (Some(calls), Some(buckets)) = (of("calls").and_then(Reply::number), of("histogram_usec"))
-    else {
-        return;
-    };
-    let name = format!("{}_commands_latencies_usec", out.namespace);
-    let help = "A histogram of latencies per command";
-    let family = out.sink.family(name, help, Kind::Histogram);
-    let mut total = 0.0;
-    let mut below = (0.0, 0.0);
-    for bucket in buckets.list().chunks_exact(2) {
-        let [bound, n] = bucket else { continue };
-        let (Some(bound), Some(n)) = (bound.number(), n.number()) else {
-            continue;
-        };
-        // The server tells no sum; a bucket's bound stands for what is in it.
-        total += bound * (n - below.1);
-        below = (bound, n);
-        let le = bound.to_string();
-        let labels = [("cmd", command), ("le", le.as_str())];
-        out.sink.put(family, Suffix::Bucket, labels, n);
-    }
-    let labels = [("cmd", command), ("le", "+Inf")];
-    out.sink.put(family, Suffix::Bucket, labels, calls);
-    let labels = [("cmd", command)];
-    out.sink.put(family, Suffix::Sum, labels, total);
-    out.sink.put(family, Suffix::Count, labels, calls);
-}
-
-fn slowlog(server: &mut Asked, out: &mut Named<'_>) -> Result<(), String> {
-    if let Some(n) = server.maybe(&["SLOWLOG", "LEN"])?.and_then(|r| r.number()) {
-        out.gauge("slowlog_length", "Total slowlog", &[], n);
-    }
-    let Some(last) = server.maybe(&["SLOWLOG", "GET", "1"])? else {
-        return Ok(());
-    };
-    // Number, time, microseconds, ...
-    let (mut id, mut seconds) = (0.0, 0.0);
-    if let [number, _, micros, ..] = last.list().first().map_or(&[][..], Reply::list) {
-        id = number.number().unwrap_or(0.0);
-        seconds = micros.number().unwrap_or(0.0) / 1e6;
-    }
-    out.gauge("slowlog_last_id", "Last id of slowlog", &[], id);
-    out.gauge(
-        "last_slow_execution_duration_seconds",
-        "The amount of time needed for last slow execution, in seconds",
-        &[],
-        seconds,
-    );
-    Ok(())
-}
+/// Databases of a server that is not told otherwise.
+const DATABASES: usize = 16;

@@ -109,10 +109,12 @@ fn late() -> io::Error {
 }
 
 impl Connection {
-    /// Connects to `host:port`, through `encrypt` if there is one.
+    /// Connects to `host:port`, through `encrypt` if there is one. `name` is what the server's
+    /// certificate is for, when that is not its host.
     pub(super) fn tcp(
         address: &str,
         encrypt: Option<&Encrypt>,
+        name: &str,
         deadline: Instant,
     ) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -129,7 +131,8 @@ impl Connection {
                     let stream: Box<dyn Stream> = match encrypt {
                         Some(e) => {
                             let host = address.rsplit_once(':').map_or(address, |(h, _)| h);
-                            e(socket, host.trim_matches(['[', ']']))?
+                            let host = host.trim_matches(['[', ']']);
+                            e(socket, if name.is_empty() { host } else { name })?
                         }
                         None => Box::new(socket),
                     };
@@ -160,16 +163,36 @@ impl Connection {
 
     /// Sends a command and reads its reply.
     pub(super) fn command(&mut self, words: &[&str]) -> Result<Reply, CommandError> {
-        let mut request = format!("*{}\r\n", words.len());
-        for w in words {
-            request.push_str(&format!("${}\r\n{w}\r\n", w.len()));
+        self.send(&[words.to_vec()])?;
+        self.reply(0)
+    }
+
+    /// Sends commands together and reads their replies; none where the server refuses one. They
+    /// share the bound of one reply.
+    pub(super) fn commands(&mut self, commands: &[Vec<&str>]) -> io::Result<Vec<Option<Reply>>> {
+        self.send(commands)?;
+        let replies = commands.iter().map(|_| match self.reply(0) {
+            Ok(r) => Ok(Some(r)),
+            Err(CommandError::Refused(_)) => Ok(None),
+            Err(CommandError::Broken(e)) => Err(e),
+        });
+        replies.collect()
+    }
+
+    fn send(&mut self, commands: &[Vec<&str>]) -> io::Result<()> {
+        let mut request = String::new();
+        for words in commands {
+            request.push_str(&format!("*{}\r\n", words.len()));
+            for w in words {
+                request.push_str(&format!("${}\r\n{w}\r\n", w.len()));
+            }
         }
         self.wait()?;
         self.stream.write_all(request.as_bytes())?;
         self.stream.flush()?;
         self.buffer.clear();
         self.at = 0;
-        self.reply(0)
+        Ok(())
     }
 
     /// Sets the socket's patience to what is left.
@@ -305,7 +328,7 @@ mod tests {
             b"+still here\r\n".to_vec(),
             b"hello\r\n".to_vec(),
         ]);
-        let mut c = Connection::tcp(&address, None, soon()).expect("connected");
+        let mut c = Connection::tcp(&address, None, "", soon()).expect("connected");
         let text = |t: &str| Reply::Text(t.into());
         assert_eq!(c.command(&["PING"]).expect("a reply"), text("OK"));
         assert_eq!(c.command(&["GET", "k"]).expect("a reply"), text("a\r\nbc"));
@@ -321,7 +344,7 @@ mod tests {
     fn a_server_that_does_not_answer_costs_the_deadline() {
         let address = server(vec![b"$100\r\ncut".to_vec()]);
         let deadline = Instant::now() + Duration::from_millis(200);
-        let mut c = Connection::tcp(&address, None, deadline).expect("connected");
+        let mut c = Connection::tcp(&address, None, "", deadline).expect("connected");
         let e = c.command(&["INFO"]);
         assert!(matches!(e, Err(CommandError::Broken(e)) if e.kind() == io::ErrorKind::TimedOut));
     }
@@ -330,7 +353,7 @@ mod tests {
     fn a_reply_that_declares_too_much_is_refused() {
         let nested = b"*1\r\n".repeat(100);
         for bad in [b"$99999999999\r\n".to_vec(), nested, b"$x\r\n".to_vec()] {
-            let mut c = Connection::tcp(&server(vec![bad]), None, soon()).expect("connected");
+            let mut c = Connection::tcp(&server(vec![bad]), None, "", soon()).expect("connected");
             assert!(matches!(c.command(&["X"]), Err(CommandError::Broken(_))));
         }
     }

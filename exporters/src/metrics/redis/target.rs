@@ -27,6 +27,8 @@ pub struct Target {
     pub password: String,
     /// What encrypts connections.
     pub encrypt: Option<Encrypt>,
+    /// The name that its certificate is for; empty for its host.
+    pub server_name: String,
 }
 
 /// Redis' port.
@@ -69,7 +71,38 @@ impl Target {
             user,
             password,
             encrypt: None,
+            server_name: String::new(),
         })
+    }
+
+    /// The same server at another address: another node of its cluster.
+    pub(super) fn at(&self, node: &str) -> Self {
+        let encrypted = matches!(
+            &self.place,
+            Place::Tcp {
+                encrypted: true,
+                ..
+            }
+        );
+        Self {
+            place: Place::Tcp {
+                address: node.to_owned(),
+                encrypted,
+            },
+            ..self.clone()
+        }
+    }
+
+    /// The address without user and password, as it may be shown.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.place {
+            Place::Unix(path) => format!("unix://{path}"),
+            Place::Tcp { address, encrypted } => {
+                let scheme = if *encrypted { "rediss" } else { "redis" };
+                format!("{scheme}://{address}")
+            }
+        }
     }
 }
 
@@ -84,7 +117,7 @@ fn with_port(host: &str) -> Result<String, String> {
 }
 
 /// Decodes `%XX`.
-fn unescape(text: &str) -> Result<String, String> {
+pub(super) fn unescape(text: &str) -> Result<String, String> {
     let broken = || "credentials have a broken %-escape".to_owned();
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

@@ -74,7 +74,9 @@ pub(super) static QUERIES: &[Query] = &[
                 "COALESCE(busy.longest, 0)",
             ),
         ],
-        rest: "FROM (SELECT d.datname, s.state FROM pg_database d CROSS JOIN (VALUES ('active'), ('idle'), ('idle in transaction'), ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled')) AS s(state)) AS every LEFT JOIN (SELECT datname AS db, state AS st, usename, application_name, backend_type, wait_event_type, wait_event, count(*) AS n, max(EXTRACT(EPOCH FROM clock_timestamp() - xact_start)) AS longest FROM pg_stat_activity WHERE pid <> pg_backend_pid() GROUP BY 1, 2, 3, 4, 5, 6, 7) AS busy ON busy.db = every.datname AND busy.st = every.state",
+        // Our own session counts, as it always did: panels of active sessions are made for servers
+        // that have at least one. Its transaction begins at now(), so it adds no duration.
+        rest: "FROM (SELECT d.datname, s.state FROM pg_database d CROSS JOIN (VALUES ('active'), ('idle'), ('idle in transaction'), ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled')) AS s(state)) AS every LEFT JOIN (SELECT datname AS db, state AS st, usename, application_name, backend_type, wait_event_type, wait_event, count(*) AS n, max(EXTRACT(EPOCH FROM now() - xact_start)) AS longest FROM pg_stat_activity GROUP BY 1, 2, 3, 4, 5, 6, 7) AS busy ON busy.db = every.datname AND busy.st = every.state",
         ..PLAIN
     },
     Query {
