@@ -41,7 +41,7 @@ use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
 use exporters::logs::positions::{self, Known, Ledger};
-use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
+use exporters::logs::stages::{Inspect, Outside, Pipeline, TENANT_LABEL};
 use exporters::logs::tail::Files;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -109,10 +109,22 @@ impl Plan {
     /// # Errors
     /// Names the job and what is wrong.
     pub(crate) fn new(config: PromtailConfig) -> Result<Self, String> {
+        Self::inspected(config, None)
+    }
+
+    /// The same; somebody is told what each stage does.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub(crate) fn inspected(
+        config: PromtailConfig,
+        inspect: Option<Inspect>,
+    ) -> Result<Self, String> {
         let outside = Outside {
             language: Arc::new(Languages),
             numbers: Arc::new(Numbers::default()),
             rate: config.limits_config.rate().map(Arc::new),
+            inspect,
         };
         let mut jobs = Vec::new();
         let here = hostname();
@@ -142,6 +154,11 @@ impl Plan {
             outside,
             jobs,
         })
+    }
+
+    /// Who is told what each stage does.
+    pub(crate) fn inspect(&self) -> Option<Inspect> {
+        self.outside.inspect
     }
 
     /// The document.

@@ -101,6 +101,7 @@ fn run(file: &File, case: &Case, stages: &Node) -> Result<(), String> {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
     let mut pipeline = match Pipeline::new(stages, &outside) {
         Ok(_) if case.expect_error => return Err("was not refused".into()),
@@ -198,6 +199,7 @@ fn refused(stages: &str) -> String {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
     Pipeline::new(&node, &outside).unwrap_err().to_string()
 }
@@ -284,6 +286,7 @@ fn metrics_of_odd_values() {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
     let mut pipeline = Pipeline::new(&node, &outside).unwrap();
     for line in [

@@ -146,13 +146,7 @@ config! {
 }
 impl Check for ClientConfig {
     fn check(&mut self) -> Result<(), String> {
-        self.http_client().check()?;
-        if self.url.is_empty() {
-            return Err(
-                "client url is required, for example http://loki:3100/loki/api/v1/push".into(),
-            );
-        }
-        Ok(())
+        self.http_client().check()
     }
 }
 
@@ -492,6 +486,24 @@ impl PromtailConfig {
             .collect()
     }
 
+    /// Makes the old form one of `clients`, when it has a URL. Its labels are of all clients; what
+    /// one of them says itself wins.
+    pub(crate) fn settle(&mut self) {
+        let Some(old) = self.client.take() else {
+            return;
+        };
+        let labels = old.external_labels.clone();
+        if !old.url.is_empty() {
+            self.clients.push(old);
+        }
+        for client in &mut self.clients {
+            let own = &mut client.external_labels.0;
+            for (name, value) in &labels.0 {
+                own.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
     /// Shortest and longest wait between two looks at files that rest.
     pub(crate) fn poll(&self) -> (Duration, Duration) {
         let usual = WatchConfig::default();
@@ -516,8 +528,11 @@ impl Check for PromtailConfig {
         if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
             return Err(format!("job_name {:?} is used twice", twice[0]));
         }
-        if let Some(c) = self.client.take() {
-            self.clients.push(c);
+        // The old form may lack one: it then only says what flags complete.
+        if self.clients.iter().any(|c| c.url.is_empty()) {
+            return Err(
+                "client url is required, for example http://loki:3100/loki/api/v1/push".into(),
+            );
         }
         Ok(())
     }
