@@ -90,6 +90,12 @@ pub(crate) enum Destination {
     Print(fn(&Entry)),
 }
 
+/// The name of this host as targets know it: in a pod that is its node, which the environment says.
+fn node_name() -> String {
+    let said = std::env::var("HOSTNAME").unwrap_or_default();
+    if said.is_empty() { hostname() } else { said }
+}
+
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -127,7 +133,7 @@ impl Plan {
             inspect,
         };
         let mut jobs = Vec::new();
-        let here = hostname();
+        let here = node_name();
         for (number, c) in config.scrape_configs.iter().enumerate() {
             let named = |e: &dyn std::fmt::Display| format!("job {:?}: {e}", c.job_name);
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside).map_err(|e| named(&e))?;
@@ -352,7 +358,7 @@ impl Agent {
         }
         sources.run();
         let inbox = Inbox::default();
-        let here = hostname();
+        let here = node_name();
         let (pipelines, file_jobs): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|j| (j.pipeline, j.file)).unzip();
         let found = Arc::new(Found::default());

@@ -81,11 +81,18 @@ pub struct FileNumbers {
     pub file_bytes: u64,
 }
 
+/// What is followed: the number of its job, its path, and which of the targets of the job that
+/// name it, when several give its lines other labels.
+type Key = (usize, PathBuf, usize);
+
+/// Files that are wanted, with the number of their target.
+type Wanted = BTreeMap<Key, usize>;
+
 /// All files that are followed.
 #[derive(Debug, Default)]
 pub struct Files {
     targets: Vec<Target>,
-    followed: BTreeMap<(usize, PathBuf), Source>,
+    followed: BTreeMap<Key, Source>,
     known: Known,
     ledger: Arc<Ledger>,
     /// Folders with their time of change at the last look.
@@ -143,9 +150,29 @@ impl Files {
         self.folders.iter().any(|(f, at)| changed_at(f) != *at)
     }
 
+    /// Target number `i` names a file. Targets that say the same of it are one.
+    fn want(&self, wanted: &mut Wanted, file: PathBuf, i: usize) {
+        let Some(t) = self.targets.get(i) else {
+            return;
+        };
+        let all = wanted.range((t.job, file.clone(), 0)..=(t.job, file.clone(), usize::MAX));
+        let mut others = 0;
+        for (_, other) in all {
+            if self
+                .targets
+                .get(*other)
+                .is_some_and(|o| o.labels == t.labels)
+            {
+                return;
+            }
+            others += 1;
+        }
+        wanted.insert((t.job, file, others), i);
+    }
+
     /// Looks for files that are new or gone. Cost: one listing of each folder of the patterns.
     pub fn refresh(&mut self, now_ns: i64, events: &mut Vec<Event>) {
-        let mut wanted: BTreeMap<(usize, PathBuf), usize> = BTreeMap::new();
+        let mut wanted = Wanted::new();
         let mut folders = BTreeMap::new();
         for (i, t) in self.targets.iter().enumerate() {
             let (files, seen) = t.path.expand();
@@ -155,7 +182,7 @@ impl Files {
             }
             for f in files {
                 if !t.exclude.as_ref().is_some_and(|e| e.matches(&f)) {
-                    wanted.entry((t.job, f)).or_insert(i);
+                    self.want(&mut wanted, f, i);
                 }
             }
         }
@@ -207,7 +234,7 @@ impl Files {
 
     /// Finds files again that were followed when an earlier run ended and have left their path since
     /// without a new one there.
-    fn recover(&mut self, wanted: &BTreeMap<(usize, PathBuf), usize>, now_ns: i64) {
+    fn recover(&mut self, wanted: &Wanted, now_ns: i64) {
         if std::mem::replace(&mut self.recovered, true) {
             return;
         }
@@ -218,14 +245,19 @@ impl Files {
             .map(|r| PathBuf::from(&r.path))
             .collect();
         for path in paths.into_iter().filter(|p| !p.exists()) {
-            for t in &self.targets {
-                let key = (t.job, path.clone());
+            let mut own = Wanted::new();
+            for (i, t) in self.targets.iter().enumerate() {
                 let excluded = t.exclude.as_ref().is_some_and(|e| e.matches(&path));
-                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
                 let packed = t.manner.packing.is_some();
-                if known || excluded || packed || !t.path.matches(&path) {
-                    continue;
+                if !excluded && !packed && t.path.matches(&path) {
+                    self.want(&mut own, path.clone(), i);
                 }
+            }
+            for (key, i) in own {
+                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
+                let Some(t) = self.targets.get(i).filter(|_| !known) else {
+                    continue;
+                };
                 let labels = Arc::new(labelled(t, &path));
                 let (lines, known) = ((labels, t.manner.charset), (&self.known, &self.ledger));
                 if let Some(f) = Followed::open_missing(&path, lines, known, now_ns) {
@@ -247,7 +279,7 @@ impl Files {
         let mut sum = 0;
         // All before any: of two jobs that read a file neither goes on to the next one unseen by
         // the other.
-        for ((_, path), f) in &mut self.followed {
+        for ((_, path, _), f) in &mut self.followed {
             if let Err(e) = f.look(path, now_ns) {
                 events.push(Event::Failed(path.clone(), e.to_string()));
             }
@@ -258,7 +290,7 @@ impl Files {
         // Who is first changes, so that nobody is always last behind the others.
         for pass in [first..n, 0..first] {
             let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
-            for ((job, path), f) in some.filter(|((job, _), _)| ready(*job)) {
+            for ((job, path, _), f) in some.filter(|((job, ..), _)| ready(*job)) {
                 match f.turn(now_ns, &mut |e| out(*job, e)) {
                     Ok(n) => sum += n,
                     Err(e) => events.push(Event::Failed(path.clone(), e.to_string())),
@@ -280,7 +312,7 @@ impl Files {
             .collect();
         let mut records: Vec<Record> = Vec::new();
         let mut live = BTreeSet::new();
-        for ((_, path), f) in &self.followed {
+        for ((_, path, _), f) in &self.followed {
             let name = path.to_string_lossy().into_owned();
             f.records(&mut records);
             let first = live.insert(name.clone());
@@ -325,7 +357,7 @@ impl Files {
     /// Numbers of every file.
     pub fn numbers(&self) -> impl Iterator<Item = (&Path, FileNumbers)> {
         let all = self.followed.iter();
-        all.map(|((_, path), f)| (path.as_path(), f.numbers()))
+        all.map(|((_, path, _), f)| (path.as_path(), f.numbers()))
     }
 }
 

@@ -295,20 +295,25 @@ impl JobConfig {
         })
     }
 
-    /// Where targets whose files are read come from. Pods are those of the node `host`, unless the
-    /// file selects others: the files of other nodes are not here.
+    /// Where targets whose files are read come from. Pods are those of the node `host`, whatever else
+    /// the file selects: the files of other nodes are not here.
     pub(crate) fn files(&self, host: &str) -> DiscoveryConfigs {
         let mut kubernetes = self.kubernetes_sd_configs.clone();
         for k in kubernetes
             .iter_mut()
             .filter(|k| k.role == Some(KubernetesRole::Pod))
         {
+            let own = format!("spec.nodeName={host}");
             if k.selectors.is_empty() {
-                k.selectors.push(KubernetesSelector {
-                    role: Some(KubernetesRole::Pod),
-                    field: format!("spec.nodeName={host}"),
-                    ..KubernetesSelector::default()
-                });
+                k.selectors.push(KubernetesSelector::default());
+            }
+            for s in &mut k.selectors {
+                s.role = Some(KubernetesRole::Pod);
+                if s.field.is_empty() {
+                    s.field.clone_from(&own);
+                } else if !s.field.contains(&own) {
+                    s.field = format!("{},{own}", s.field);
+                }
             }
         }
         DiscoveryConfigs {
