@@ -208,7 +208,7 @@ mod tests {
                     "__journal_priority_keyword=warning",
                 ]
             );
-            assert_eq!(seen[2].line(true), None);
+            assert_eq!(seen[2].line(false), None);
         }
     }
 

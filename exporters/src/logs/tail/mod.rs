@@ -93,6 +93,8 @@ type Wanted = BTreeMap<Key, usize>;
 pub struct Files {
     targets: Vec<Target>,
     followed: BTreeMap<Key, Source>,
+    /// Those of them that nobody wants any more though they are there; true when no more is read.
+    leaving: BTreeMap<Key, bool>,
     known: Known,
     ledger: Arc<Ledger>,
     /// Folders with their time of change at the last look.
@@ -155,19 +157,55 @@ impl Files {
         let Some(t) = self.targets.get(i) else {
             return;
         };
-        let all = wanted.range((t.job, file.clone(), 0)..=(t.job, file.clone(), usize::MAX));
-        let mut others = 0;
-        for (_, other) in all {
-            if self
-                .targets
-                .get(*other)
-                .is_some_and(|o| o.labels == t.labels)
-            {
-                return;
-            }
-            others += 1;
+        let key = |n| (t.job, file.clone(), n);
+        let same = |o: &usize| self.targets.get(*o).is_some_and(|o| o.labels == t.labels);
+        let mut others = wanted.range(key(0)..=key(usize::MAX));
+        if others.any(|(_, o)| same(o)) {
+            return;
         }
-        wanted.insert((t.job, file, others), i);
+        let labels = labelled(t, &file);
+        let mut known = self.followed.range(key(0)..=key(usize::MAX));
+        let own = known.find(|(k, f)| *f.labels() == labels && !wanted.contains_key(*k));
+        let own = own.map(|(k, _)| k.clone());
+        // Else one whose labels have changed, or a new one.
+        let free = || (0..).map(key).find(|k| !wanted.contains_key(k));
+        if let Some(key) = own.or_else(free) {
+            wanted.insert(key, i);
+        }
+    }
+
+    /// What is not wanted any more: a file that is gone is read to its end, one that is still there
+    /// until the next look. Then its place is kept, for whoever names it again.
+    fn let_go(&mut self, wanted: &Wanted, now_ns: i64, events: &mut Vec<Event>) {
+        self.leaving.retain(|k, _| !wanted.contains_key(k));
+        let gone = self.followed.keys().filter(|k| !wanted.contains_key(*k));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            let Some(f) = self.followed.get_mut(&key) else {
+                continue;
+            };
+            let (name, there) = (key.1.to_string_lossy(), key.1.exists());
+            let left = self.leaving.contains_key(&key);
+            if there || left {
+                self.leaving.insert(key.clone(), left);
+                if !left || !f.is_idle() {
+                    continue;
+                }
+                if let Some(done) = f.done().filter(|_| there) {
+                    self.known.records.retain(|r| r.path != name);
+                    f.records(&mut self.known.records);
+                    let name = name.clone().into_owned();
+                    self.known.offsets.insert(name, done.to_string());
+                }
+            } else if f.vanished(&key.1, now_ns) {
+                self.known.offsets.remove(name.as_ref());
+                self.known.records.retain(|r| r.path != name);
+            } else {
+                continue;
+            }
+            self.leaving.remove(&key);
+            self.followed.remove(&key);
+            events.push(Event::Stopped(key.1));
+        }
     }
 
     /// Looks for files that are new or gone. Cost: one listing of each folder of the patterns.
@@ -187,25 +225,13 @@ impl Files {
             }
         }
         self.folders = folders;
-        let gone: Vec<_> = self
-            .followed
-            .iter_mut()
-            .filter(|(k, _)| !wanted.contains_key(*k))
-            .filter_map(|(k, f)| f.vanished(&k.1, now_ns).then(|| k.clone()))
-            .collect();
-        for key in gone {
-            self.followed.remove(&key);
-            let name = key.1.to_string_lossy();
-            self.known.offsets.remove(name.as_ref());
-            self.known.records.retain(|r| r.path != name);
-            events.push(Event::Stopped(key.1));
-        }
+        self.let_go(&wanted, now_ns, events);
         self.recover(&wanted, now_ns);
         for (key, target) in wanted {
             if let Some(f) = self.followed.get_mut(&key) {
                 let own = self.targets.get(target).map(|t| labelled(t, &key.1));
-                if let Some(labels) = own.filter(|l| *l != **f.labels()) {
-                    *f.labels() = Arc::new(labels);
+                if let Some(labels) = own.filter(|l| l != f.labels()) {
+                    f.label(labels);
                 }
                 continue;
             }
@@ -279,7 +305,12 @@ impl Files {
         let mut sum = 0;
         // All before any: of two jobs that read a file neither goes on to the next one unseen by
         // the other.
-        for ((_, path, _), f) in &mut self.followed {
+        let leaving = &self.leaving;
+        let stays = self
+            .followed
+            .iter_mut()
+            .filter(|(k, _)| !leaving.contains_key(*k));
+        for ((_, path, _), f) in stays {
             if let Err(e) = f.look(path, now_ns) {
                 events.push(Event::Failed(path.clone(), e.to_string()));
             }
@@ -290,6 +321,7 @@ impl Files {
         // Who is first changes, so that nobody is always last behind the others.
         for pass in [first..n, 0..first] {
             let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
+            let some = some.filter(|(k, _)| leaving.get(*k) != Some(&true));
             for ((job, path, _), f) in some.filter(|((job, ..), _)| ready(*job)) {
                 match f.turn(now_ns, &mut |e| out(*job, e)) {
                     Ok(n) => sum += n,

@@ -267,15 +267,28 @@ fn targets_with_other_labels_read_the_same_file() {
     let saved = f.positions();
     assert_eq!(saved.offsets.len(), 1);
     d.append("a.log", "2\n");
-    // The one that is left goes on, whichever it was.
+    // The one that is left goes on, whichever it was; the other one ends with the next look.
     f.set_targets(all[1..2].to_vec());
     f.refresh(1, &mut Vec::new());
-    assert_eq!(seen(&mut f), ["y 2"]);
+    assert_eq!(seen(&mut f), ["x 2", "y 2"]);
+    f.refresh(2, &mut Vec::new());
+    d.append("a.log", "3\n");
+    assert_eq!(seen(&mut f), ["y 3"]);
+    // Nobody names it for a while: its place is kept.
+    f.set_targets(Vec::new());
+    f.refresh(3, &mut Vec::new());
+    assert!(seen(&mut f).is_empty());
+    let mut events = Vec::new();
+    f.refresh(4, &mut events);
+    assert_eq!(events, [Event::Stopped(d.0.join("a.log"))]);
     let mut again = Files::new(f.positions(), Arc::default());
     again.set_targets(all.to_vec());
-    again.refresh(2, &mut Vec::new());
-    d.append("a.log", "3\n");
-    assert_eq!(seen(&mut again), ["x 3", "y 3"]);
+    again.refresh(5, &mut Vec::new());
+    d.append("a.log", "4\n");
+    assert_eq!(seen(&mut again), ["x 4", "y 4"]);
+    f.set_targets(all[..1].to_vec());
+    f.refresh(6, &mut Vec::new());
+    assert_eq!(seen(&mut f), ["x 4"]);
 }
 
 #[test]
