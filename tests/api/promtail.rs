@@ -592,6 +592,14 @@ fn the_command_line_says_what_is_wrong() {
         ),
         ("clients: [{tenant_id: x}]", "client url is required"),
         (
+            "server: {http_tls_config: {cert_file: x}}",
+            "pages are not served over TLS",
+        ),
+        (
+            "scrape_configs: [{job_name: a, azure_event_hubs: {event_hubs: [x]}}]",
+            "source azure_event_hubs is not available",
+        ),
+        (
             "scrape_configs: [{job_name: a, encoding: klingon}]",
             "encoding \"klingon\" is not known",
         ),

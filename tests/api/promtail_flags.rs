@@ -224,6 +224,31 @@ fn standard_input_needs_no_file() {
     assert!(all.iter().all(|c| c.header("x-scope-orgid") == Some("t")));
 }
 
+/// Headers of the file come along, but for those that say what the agent itself has to say.
+#[test]
+fn headers_of_the_file_yield_to_those_of_the_agent() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let yaml = format!(
+        "clients: [{{url: 'http://{}/loki/api/v1/push', tenant_id: t, headers: {{X-Own: a, \
+         X-Scope-OrgID: other, Content-Type: text/plain, User-Agent: me}}}}]\n\
+         scrape_configs: [{{job_name: j, pipeline_stages: [{{match: {{selector: '{{job=\"stdin\"}} |= \"two\"', \
+         stages: [{{tenant: {{value: u}}}}]}}}}]}}]",
+        hook.address
+    );
+    let file = format!("-config.file={}", dir.write("c.yml", &yaml));
+    let out = run(&["-stdin", &file], "one\ntwo\n");
+    assert!(out.status.success(), "{}", text_of(&out.stderr));
+    let mut tenants = Vec::new();
+    for came in hook.all() {
+        assert_eq!(came.header("x-own"), Some("a"));
+        assert_eq!(came.header("content-type"), Some("application/x-protobuf"));
+        assert!(came.header("user-agent").is_some_and(|a| a != "me"));
+        tenants.push(came.header("x-scope-orgid").unwrap_or_default().to_owned());
+    }
+    tenants.sort();
+    assert_eq!(tenants, ["t", "u"]);
+}
+
 /// What each stage did is told; entries are printed and not sent.
 #[test]
 fn stages_are_inspected() {

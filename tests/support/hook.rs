@@ -22,10 +22,12 @@ pub(crate) struct Came {
 }
 
 impl Came {
-    /// The value of a header.
+    /// The value of a header that came once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(n, _)| n == name);
-        found.map(|(_, v)| v.as_str())
+        let mut found = self.headers.iter().filter(|(n, _)| n == name);
+        let first = found.next()?;
+        assert!(found.next().is_none(), "{name} came twice");
+        Some(&first.1)
     }
 
     /// The body as JSON; nothing when it is none.

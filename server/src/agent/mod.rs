@@ -219,7 +219,9 @@ impl Plan {
     }
 }
 
+/// What else stands there is of a format that is not known here: writing it anew would lose it.
 #[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 struct PositionsFile {
     #[serde(default)]
     positions: Option<Offsets>,

@@ -535,3 +535,69 @@ fn metrics_of_durations() {
     let want = "promtail_custom_d[] count=3 sum=90.75".to_owned();
     assert!(have.contains(&want), "{have:?}");
 }
+
+/// Positions files that Promtail or a person has left.
+#[test]
+fn positions_are_read_as_they_are_found() {
+    let file = std::env::temp_dir().join(format!("sextant-positions-{}", std::process::id()));
+    let read = |text: &str, ignore: bool| {
+        std::fs::write(&file, text).unwrap();
+        let mut c = super::PromtailConfig::default();
+        c.positions.filename = file.display().to_string();
+        c.positions.ignore_invalid_yaml = ignore;
+        super::known(&c).map(|(_, offsets)| offsets)
+    };
+    for empty in ["", "\n", "---\n", "positions:\n", "positions: {}\n"] {
+        assert_eq!(read(empty, false), Ok(BTreeMap::new()), "{empty:?}");
+    }
+    let all = read(
+        "positions:\n  /a.log: \"12\"\n  /b.log: 7\n  journal-j: s=1;i=2\n",
+        false,
+    );
+    let all = all.unwrap();
+    let of = |k: &str| all.get(k).map(String::as_str);
+    assert_eq!(
+        (of("/a.log"), of("/b.log"), of("journal-j")),
+        (Some("12"), Some("7"), Some("s=1;i=2"))
+    );
+    for bad in [
+        "positions: [1]\n",
+        "{{",
+        "positions:\n\t- x",
+        "positions: {}\nversion: 2\n",
+    ] {
+        let e = read(bad, false).unwrap_err();
+        assert!(e.starts_with("positions: "), "{bad:?}: {e}");
+        assert_eq!(read(bad, true), Ok(BTreeMap::new()), "{bad:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// Pods are those of this node, whatever else the file selects.
+#[test]
+fn only_pods_of_the_own_node_are_asked_for() {
+    let text = "
+job_name: k
+kubernetes_sd_configs:
+- {role: pod}
+- {role: pod, selectors: [{role: pod, label: app=x, field: status.phase=Running}]}
+- {role: pod, selectors: [{role: pod, field: spec.nodeName=n1}]}
+- {role: service}
+";
+    let job: crate::config::promtail::JobConfig = parse_yaml(Path::new("j"), text).unwrap();
+    let all = job.files("n1").kubernetes;
+    let fields: Vec<_> = all
+        .iter()
+        .map(|k| k.selectors.first().map(|s| s.field.as_str()))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            Some("spec.nodeName=n1"),
+            Some("status.phase=Running,spec.nodeName=n1"),
+            Some("spec.nodeName=n1"),
+            None,
+        ]
+    );
+    assert_eq!(all[1].selectors[0].label, "app=x");
+}

@@ -238,7 +238,7 @@ fn from_base32(text: &str) -> Result<String, usize> {
             out.push(u8::try_from(bits >> held & 0xff).unwrap_or_default());
         }
     }
-    if plain.len() % 8 != 0 {
+    if !plain.len().is_multiple_of(8) {
         return Err(plain.len());
     }
     // One, three or six letters of eight make no whole number of bytes.

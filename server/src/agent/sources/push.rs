@@ -16,7 +16,6 @@ use hyper::{Request, StatusCode};
 
 use super::{Active, Common, count};
 use crate::agent::read::now_ns;
-use crate::config::limits;
 use crate::config::promtail::PushApiConfig;
 use crate::http::{Guard, Listener, ListenerOptions, body, empty, plain};
 use crate::ingest::received::Received;
@@ -71,7 +70,7 @@ pub(super) async fn bind(
 impl Taker {
     async fn read(&self, body: Body) -> Result<Vec<u8>, Response> {
         let mut sent = Vec::new();
-        body::read(body, limits::PUSH_BODY_BYTES_MAX, self.patience, &mut sent)
+        body::read(body, self.c.body_max(), self.patience, &mut sent)
             .await
             .map_err(|e| plain(e.status(), e.to_string()))?;
         Ok(sent)

@@ -122,7 +122,7 @@ const TABLE: &[Flag] = &[
         "",
         "One more place to send to",
         Sets(|c, v| {
-            client(c).url = v.parse().map_err(|e| format!("{e}"))?;
+            client(c).url = v.parse()?;
             Ok(())
         }),
     ),

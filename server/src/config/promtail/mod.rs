@@ -75,9 +75,36 @@ config! {
         grpc_server_max_send_msg_size: Node;
         /// The same.
         grpc_server_max_concurrent_streams: Node;
+        /// The same.
+        grpc_listen_network: Node;
+        /// The same.
+        grpc_listen_conn_limit: Node;
+        /// The same.
+        grpc_tls_config: Node;
+        /// Accepted.
+        http_listen_network: Node;
+        /// Accepted.
+        http_listen_conn_limit: Node;
+        /// Accepted.
+        http_server_read_header_timeout: Node;
+        /// Accepted.
+        log_source_ips_enabled: Node;
+        /// Accepted.
+        log_request_headers: Node;
+        /// Accepted.
+        log_request_at_info_level_enabled: Node;
+        /// Pages over TLS, which are not served here.
+        http_tls_config: Node;
     }
 }
-impl Check for ServerConfig {}
+impl Check for ServerConfig {
+    fn check(&mut self) -> Result<(), String> {
+        match self.http_tls_config {
+            Node::Null => Ok(()),
+            _ => Err("server: http_tls_config: pages are not served over TLS".into()),
+        }
+    }
+}
 
 config! {
     /// Where positions are kept.
@@ -213,6 +240,8 @@ config! {
         /// Source.
         azure_event_hub: Node;
         /// Source.
+        azure_event_hubs: Node;
+        /// Source.
         consulagent_sd_configs: Node;
         /// Source.
         digitalocean_sd_configs: Node;
@@ -251,6 +280,7 @@ impl Check for JobConfig {
             ("cloudflare", &self.cloudflare),
             ("heroku_drain", &self.heroku_drain),
             ("azure_event_hub", &self.azure_event_hub),
+            ("azure_event_hubs", &self.azure_event_hubs),
             ("consulagent_sd_configs", &self.consulagent_sd_configs),
             ("digitalocean_sd_configs", &self.digitalocean_sd_configs),
             ("dockerswarm_sd_configs", &self.dockerswarm_sd_configs),
