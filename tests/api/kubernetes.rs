@@ -515,6 +515,18 @@ fn changes_are_followed_across_broken_watches_and_lost_versions() {
     see(&["1", "5"]);
     cluster.remove("nodes", "n1");
     see(&["5"]);
+    // Each event is counted, whether or not it makes another target.
+    let counted = |event: &str| {
+        let line =
+            format!("prometheus_sd_kubernetes_events_total{{event=\"{event}\",role=\"node\"}} ");
+        let all = String::from_utf8(s.get("/metrics").body).expect("text");
+        let found = all.lines().find_map(|l| l.strip_prefix(&line));
+        found.and_then(|n| n.parse::<u64>().ok()).expect("a number")
+    };
+    assert_eq!(
+        (counted("add"), counted("update"), counted("delete")),
+        (2, 1, 1)
+    );
     let before = lists();
     // A bookmark is a version to go on from, though no node has it.
     cluster.bookmark();
@@ -532,6 +544,9 @@ fn changes_are_followed_across_broken_watches_and_lost_versions() {
         c.put("nodes", node("n4", "10.0.0.7", "a"));
     });
     see(&["6", "7"]);
+    // What a new list has besides what was known is added, and what it lacks was deleted.
+    assert_eq!((counted("add"), counted("delete")), (4, 2));
+    assert!(counted("update") >= 1);
     assert!(lists() > before);
     let watches = cluster.requests();
     let watches: Vec<_> = watches

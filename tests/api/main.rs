@@ -26,6 +26,7 @@ mod openuser;
 mod otlp;
 mod pair;
 mod promtail;
+mod promtail_flags;
 mod promtail_sources;
 mod queries;
 mod queries_of_death;

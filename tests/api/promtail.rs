@@ -378,6 +378,64 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
     );
 }
 
+/// The disk is full when a delivered batch is noted: lines go on, the next save repairs the ledger,
+/// and after a kill nothing is lost and nothing comes again. A bound on the size of files stands for
+/// the disk.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let (dir, hook) = (TempDir::new(), Hook::new());
+    let log = |f: &str| dir.path().join(f);
+    let labels = serde_json::json!({"job": "t", "__path__": log("*.log")});
+    let text = config(&hook, dir.path(), &labels, "");
+    // Nothing but new files and the end make it save.
+    let text = text.replace("sync_period: 100ms", "sync_period: 1h");
+    let text = text.replace("batchwait: 100ms", "batchwait: 10ms");
+    let text = text + "target_config: {sync_period: 1s}\n";
+    let file = dir.write("promtail.yml", &text);
+    let start = |bounded: bool| {
+        let bound = if bounded {
+            "trap '' XFSZ; ulimit -f 8; "
+        } else {
+            ""
+        };
+        let mut c = std::process::Command::new("sh");
+        c.arg("-c").arg(format!("{bound}exec \"$0\" \"$@\""));
+        c.arg(process::binary().get_program());
+        c.args(["promtail", &format!("-config.file={file}")]);
+        Server::run(c)
+    };
+    append(&log("a.log"), "0\n");
+    let agent = start(true);
+    came(&hook, 1);
+    let full = |a: &Server| a.log().iter().any(|l| l.contains("cannot be noted"));
+    let mut n = 1;
+    while !full(&agent) {
+        assert!(n < 500, "the ledger never gets full");
+        append(&log("a.log"), &format!("{n}\n"));
+        n += 1;
+        came(&hook, n);
+    }
+    // A save, and a place that is noted after it.
+    append(&log("b.log"), "x\n");
+    came(&hook, n + 1);
+    append(&log("a.log"), "last\n");
+    let all = came(&hook, n + 2);
+    let ledger = || fs::read_to_string(log("positions.yaml.identities")).unwrap_or_default();
+    let size = fs::metadata(log("a.log")).expect("a log").len();
+    wait("the last place", || {
+        ledger().contains(&format!("\"offset\":{size}"))
+    });
+    agent.kill();
+    let mut want: Vec<String> = (0..n).map(|n| n.to_string()).collect();
+    want.extend(["x".to_owned(), "last".to_owned()]);
+    assert_eq!(texts(&all), want);
+    append(&log("a.log"), "after\n");
+    let agent = start(false);
+    assert_eq!(texts(&came(&hook, n + 3))[n + 2..], ["after"]);
+    assert_eq!(agent.stop().0, Some(0));
+    assert_eq!(lines(&hook).len(), n + 3);
+}
+
 /// A new configuration while it runs: another file, the same positions; and a wrong one.
 #[test]
 fn the_configuration_is_read_again() {
@@ -533,6 +591,14 @@ fn the_command_line_says_what_is_wrong() {
             "Unknown stage type: nosuch",
         ),
         ("clients: [{tenant_id: x}]", "client url is required"),
+        (
+            "server: {http_tls_config: {cert_file: x}}",
+            "pages are not served over TLS",
+        ),
+        (
+            "scrape_configs: [{job_name: a, azure_event_hubs: {event_hubs: [x]}}]",
+            "source azure_event_hubs is not available",
+        ),
         (
             "scrape_configs: [{job_name: a, encoding: klingon}]",
             "encoding \"klingon\" is not known",

@@ -179,33 +179,45 @@ fn pushes_of_others_go_through_the_pipeline() {
         &hook,
         dir.path(),
         "loki_push_api: {server: {http_listen_address: 127.0.0.1, http_listen_port: 0}, \
-         labels: {via: agent}}, pipeline_stages: [{drop: {expression: noise}}], \
-         relabel_configs: [{action: labeldrop, regex: secret}]",
+         labels: {via: agent, a: section}}, \
+         pipeline_stages: [{drop: {expression: noise}}, {static_labels: {stage: s}}], \
+         relabel_configs: [{action: labeldrop, regex: secret}, \
+         {source_labels: [a, b], target_label: both}]",
     );
     let to = address(&s, "push API listening");
-    let body = json!({"streams": [{"stream": {"a": "b", "secret": "x"},
+    let body = json!({"streams": [{"stream": {"a": "b", "b": "c", "secret": "x", "stage": "y"},
         "values": [["1", "one"], ["2", "noise"], ["3", "two", {"k": "v"}]]}]});
     let pushed = Request::new(&to, "POST", "/loki/api/v1/push")
         .header("Content-Type", "application/json")
         .body(body.to_string())
         .send();
     assert_eq!(pushed.status, 204);
-    let raw = Request::new(&to, "POST", "/promtail/api/v1/raw").body("three\nfour\n");
+    let raw = Request::new(&to, "POST", "/promtail/api/v1/raw").body("three\r\r\n\nfour");
     assert_eq!(raw.send().status, 204);
     let bad = Request::new(&to, "POST", "/loki/api/v1/push").body("no snappy");
     assert_eq!(bad.send().status, 400);
     let mut all = came(&hook, 4);
     all.sort();
     assert_eq!(texts(&all), ["four", "one", "three", "two"]);
-    let want = [("a", "b"), ("via", "agent")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-    assert_eq!(all[1].1, BTreeMap::from(want));
+    // Labels of the section win over those of the stream, rules see what has won, and stages come
+    // last. Bare lines have the section's, without rules.
+    let labels = |all: &[(&str, &str)]| -> BTreeMap<String, String> {
+        all.iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect()
+    };
+    let section = [("a", "section"), ("stage", "s"), ("via", "agent")];
+    let mut of_stream = labels(&section);
+    of_stream.extend(labels(&[("b", "c"), ("both", "section;c")]));
+    assert_eq!(all[1].1, of_stream);
+    assert_eq!(all[0].1, labels(&section));
 }
 
 /// The journal's tool in this test prints what a file holds, from the entry after its cursor on.
 const JOURNALCTL: &str = r#"#!/bin/sh
 echo "$@" >> "$(dirname "$0")/called"
 case "$*" in
-*--after-cursor=c2*) printf '__CURSOR=c3\n__REALTIME_TIMESTAMP=3000000\nMESSAGE=three\n_HOSTNAME=h\n\n';;
+*--after-cursor=c2*) printf '__CURSOR=c2b\n__REALTIME_TIMESTAMP=3000000\nMESSAGE=too old\n_HOSTNAME=h\n\n__CURSOR=c3\n__REALTIME_TIMESTAMP=4102444800000000\nMESSAGE=three\n_HOSTNAME=h\n\n';;
 *) printf '__CURSOR=c1\n__REALTIME_TIMESTAMP=1000000\nPRIORITY=3\nMESSAGE=one\n_HOSTNAME=h\n\n__CURSOR=c2\n__REALTIME_TIMESTAMP=2000000\nMESSAGE=two\n_HOSTNAME=h\n\n';;
 esac
 exec sleep 60

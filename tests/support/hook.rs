@@ -17,9 +17,19 @@ pub(crate) struct Came {
     pub(crate) path: String,
     /// Its body.
     pub(crate) body: Vec<u8>,
+    /// Names in small letters, and values.
+    headers: Vec<(String, String)>,
 }
 
 impl Came {
+    /// The value of a header that came once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(n, _)| n == name);
+        let first = found.next()?;
+        assert!(found.next().is_none(), "{name} came twice");
+        Some(&first.1)
+    }
+
     /// The body as JSON; nothing when it is none.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -103,6 +113,7 @@ fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>, answer: Duration) {
     loop {
         let (mut length, mut path) = (0, String::new());
         let mut line = String::new();
+        let mut headers = Vec::new();
         loop {
             line.clear();
             match reader.read_line(&mut line) {
@@ -111,10 +122,12 @@ fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>, answer: Duration) {
             }
             if path.is_empty() {
                 path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            } else if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
+            } else if let Some((name, value)) = line.split_once(':') {
+                let (name, value) = (name.to_ascii_lowercase(), value.trim());
+                if name == "content-length" {
+                    length = value.parse().unwrap_or(0);
+                }
+                headers.push((name, value.to_owned()));
             }
             if line.trim().is_empty() {
                 break;
@@ -124,7 +137,11 @@ fn serve(stream: TcpStream, came: &Mutex<Vec<Came>>, answer: Duration) {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        came.lock().expect("what came").push(Came { path, body });
+        came.lock().expect("what came").push(Came {
+            path,
+            body,
+            headers,
+        });
         std::thread::sleep(answer);
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         if reader.get_mut().write_all(answer).is_err() {

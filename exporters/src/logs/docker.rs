@@ -7,7 +7,8 @@
 //!
 //! Invariants
 //! - DKR1  A line of many pieces is one line with the time of its first piece; one without an end
-//!   is given out in parts of [`LINE_BYTES_MAX`].
+//!   is given out in parts of [`LINE_BYTES_MAX`]. What a container left without an end when it
+//!   stopped is a line of its own: what comes next has another time.
 
 use jiff::Timestamp;
 
@@ -15,6 +16,8 @@ use jiff::Timestamp;
 pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest frame: the engine cuts lines at 16 KiB.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Where the engine cuts lines: a shorter piece without an end is all that its writer left.
+const PIECE_BYTES: usize = 16 * 1024;
 /// Bytes in front of a frame.
 const HEADER: usize = 8;
 
@@ -65,6 +68,8 @@ struct Partial {
     time_ns: Option<i64>,
     text: Vec<u8>,
     began: bool,
+    /// The last piece was as long as pieces get.
+    cut: bool,
 }
 
 /// Bytes of a container's stream to lines.
@@ -175,10 +180,16 @@ impl Stream {
 
     fn piece(&mut self, output: Output, piece: &[u8], take: &mut dyn FnMut(Line)) {
         let (time_ns, text) = timed(piece);
+        let before = &self.partial[usize::from(output == Output::Stderr)];
+        let other = time_ns.is_some() && time_ns != before.time_ns;
+        if before.began && !before.cut && other {
+            self.end(output, take);
+        }
         let partial = &mut self.partial[usize::from(output == Output::Stderr)];
         if !partial.began {
             (partial.began, partial.time_ns) = (true, time_ns);
         }
+        partial.cut = text.len() >= PIECE_BYTES;
         partial.text.extend_from_slice(text);
         if piece.ends_with(b"\n") || partial.text.len() >= LINE_BYTES_MAX {
             self.end(output, take);
@@ -191,8 +202,9 @@ impl Stream {
             return;
         }
         let text = whole.text.as_slice();
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let ends = |b: &&u8| matches!(b, b'\r' | b'\n');
+        let end = text.len() - text.iter().rev().take_while(ends).count();
+        let text = text.get(..end).unwrap_or(text);
         take(Line {
             output,
             time_ns: whole.time_ns,
@@ -217,7 +229,7 @@ mod tests {
         let at = |s: u8, text: &str| format!("2024-01-01T00:00:0{s}.000000001Z {text}");
         let long = "x".repeat(16 * 1024);
         let mut bytes = frame(1, &at(1, "out\n"));
-        bytes.extend(frame(2, &at(2, "err\r\n")));
+        bytes.extend(frame(2, &at(2, "err\r\r\n")));
         bytes.extend(frame(1, &at(3, &long)));
         bytes.extend(frame(2, &at(4, "between\n")));
         bytes.extend(frame(1, &at(5, "end\n")));
@@ -244,6 +256,24 @@ mod tests {
             assert_eq!(seen[3].text, format!("{long}end"));
             assert_eq!((seen[4].text.as_str(), seen[5].text.as_str()), ("", "cut"));
         }
+    }
+
+    /// A container that stops in the middle of a line, and is started again.
+    #[test]
+    fn what_was_left_without_an_end_is_a_line() {
+        let at = |s: u8, text: &str| format!("2024-01-01T00:00:0{s}Z {text}");
+        let (mut s, mut seen) = (Stream::new(false), Vec::new());
+        for text in [
+            at(1, "a"),
+            at(1, "b"),
+            at(2, "c\n"),
+            at(3, "d"),
+            at(4, "e\n"),
+        ] {
+            s.push(&frame(1, &text), &mut |l| seen.push(l.text))
+                .unwrap();
+        }
+        assert_eq!(seen, ["ab", "c", "d", "e"]);
     }
 
     #[test]

@@ -56,17 +56,27 @@ impl JournalEntry {
             .checked_mul(1000)
     }
 
-    /// Its line: the message, or with `json` all fields. None without a message.
+    /// Its line: the message, none without one, or with `json` all fields, whether or not there is
+    /// a message. What HTML reads is escaped there.
     #[must_use]
     pub fn line(&self, json: bool) -> Option<String> {
-        let message = self.get("MESSAGE");
         if !json {
-            return message.map(str::to_owned);
+            return self.get("MESSAGE").map(str::to_owned);
         }
         let fields = self.0.iter().filter(|(n, _)| !n.starts_with("__"));
         let fields = fields.map(|(n, v)| (n.clone(), serde_json::Value::from(v.as_str())));
         let all: serde_json::Map<_, _> = fields.collect();
-        message.map(|_| serde_json::Value::Object(all).to_string())
+        let text = serde_json::Value::Object(all).to_string();
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            match c {
+                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                    out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                }
+                c => out.push(c),
+            }
+        }
+        Some(out)
     }
 
     /// Labels that rules may use.
@@ -74,9 +84,12 @@ impl JournalEntry {
         for (name, value) in self.0.iter().filter(|(n, _)| !n.starts_with("__")) {
             out.insert(format!("__journal_{}", name.to_lowercase()), value.clone());
         }
-        let priority = self.get("PRIORITY").and_then(|p| p.parse::<usize>().ok());
-        if let Some(word) = priority.and_then(|p| PRIORITIES.get(p)) {
-            out.insert("__journal_priority_keyword".into(), (*word).to_owned());
+        if let Some(priority) = self.get("PRIORITY") {
+            let number = priority.parse::<usize>().ok();
+            // One without a word stands for itself.
+            let word = number.and_then(|p| PRIORITIES.get(p)).copied();
+            let word = word.unwrap_or(priority).to_owned();
+            out.insert("__journal_priority_keyword".into(), word);
         }
     }
 }
@@ -195,7 +208,7 @@ mod tests {
                     "__journal_priority_keyword=warning",
                 ]
             );
-            assert_eq!(seen[2].line(true), None);
+            assert_eq!(seen[2].line(false), None);
         }
     }
 
@@ -212,5 +225,18 @@ mod tests {
         let mut e = Export::default();
         let huge = [b"M\n".as_slice(), &u64::MAX.to_le_bytes()].concat();
         assert_eq!(e.push(&huge, &mut drop), Err(JournalError::TooLarge));
+    }
+
+    #[test]
+    fn all_fields_are_a_line_with_or_without_a_message() {
+        let mut e = JournalEntry::default();
+        let fields = [("PRIORITY", "9"), ("_COMM", "<x>"), ("__CURSOR", "c")];
+        e.0.extend(fields.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        assert_eq!(e.line(false), None);
+        let line = "{\"PRIORITY\":\"9\",\"_COMM\":\"\\u003cx\\u003e\"}";
+        assert_eq!(e.line(true).as_deref(), Some(line));
+        let mut labels = LabelSet::new();
+        e.put_labels(&mut labels);
+        assert_eq!(labels["__journal_priority_keyword"], "9");
     }
 }

@@ -4,6 +4,7 @@
 //! `on` are truth values, also as keys: a setting that wants texts refuses them.
 //! Knows nothing of: which stage has which settings.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -137,6 +138,7 @@ impl Serialize for Node {
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'n> {
     pairs: &'n [(Node, Node)],
+    weak: bool,
 }
 
 fn wrong(key: &str, want: &str, got: &Node) -> String {
@@ -150,15 +152,25 @@ impl<'n> Settings<'n> {
     /// When it is no map, or has a key that is no text.
     pub fn of(node: &'n Node) -> Result<Self, String> {
         match node {
-            Node::Null => Ok(Self { pairs: &[] }),
+            Node::Null => Ok(Self {
+                pairs: &[],
+                weak: false,
+            }),
             Node::Map(pairs) => {
                 if let Some((k, _)) = pairs.iter().find(|(k, _)| !matches!(k, Node::Text(_))) {
                     return Err(format!("expected a text as key, got {} {k}", k.kind()));
                 }
-                Ok(Self { pairs })
+                Ok(Self { pairs, weak: false })
             }
             other => Err(format!("expected a map, got {}", other.kind())),
         }
+    }
+
+    /// The same for stages of which the original takes numbers for texts, texts for numbers, and
+    /// either for truth values.
+    #[must_use]
+    pub fn weak(self) -> Self {
+        Self { weak: true, ..self }
     }
 
     /// Whether nothing is set.
@@ -187,10 +199,15 @@ impl<'n> Settings<'n> {
     ///
     /// # Errors
     /// When it is something else.
-    pub fn text(&self, key: &str) -> Result<Option<&'n str>, String> {
+    pub fn text(&self, key: &str) -> Result<Option<Cow<'n, str>>, String> {
+        let made = |t: String| Ok(Some(Cow::Owned(t)));
         match self.get(key) {
             None => Ok(None),
-            Some(Node::Text(t)) => Ok(Some(t)),
+            Some(Node::Text(t)) => Ok(Some(Cow::Borrowed(t))),
+            Some(Node::Int(n)) if self.weak => made(n.to_string()),
+            // The standard library writes the shortest digits without an exponent.
+            Some(Node::Float(v)) if self.weak => made(v.to_string()),
+            Some(Node::Bool(b)) if self.weak => made(u8::from(*b).to_string()),
             Some(other) => Err(wrong(key, "a text", other)),
         }
     }
@@ -199,7 +216,7 @@ impl<'n> Settings<'n> {
     ///
     /// # Errors
     /// When it is missing, empty or something else.
-    pub fn required(&self, key: &str) -> Result<&'n str, String> {
+    pub fn required(&self, key: &str) -> Result<Cow<'n, str>, String> {
         let t = self.text(key)?.filter(|t| !t.is_empty());
         t.ok_or_else(|| format!("{key} is required"))
     }
@@ -210,8 +227,10 @@ impl<'n> Settings<'n> {
     /// When it is empty or no text.
     pub fn source(&self) -> Result<Option<String>, String> {
         match self.text("source")? {
-            Some("") => Err("source is empty: name an extracted value, or leave it out".into()),
-            s => Ok(s.map(str::to_owned)),
+            Some(s) if s.is_empty() => {
+                Err("source is empty: name an extracted value, or leave it out".into())
+            }
+            s => Ok(s.map(Cow::into_owned)),
         }
     }
 
@@ -223,7 +242,13 @@ impl<'n> Settings<'n> {
         match self.get(key) {
             None => Ok(None),
             Some(Node::Int(n)) => Ok(Some(*n)),
-            Some(Node::Float(v)) if v.fract() == 0.0 => Ok(Some(*v as i64)),
+            Some(Node::Float(v)) => Ok(Some(*v as i64)),
+            Some(Node::Bool(b)) if self.weak => Ok(Some(i64::from(*b))),
+            Some(Node::Text(t)) if self.weak && t.is_empty() => Ok(Some(0)),
+            Some(n @ Node::Text(t)) if self.weak => {
+                let read = t.parse().map_err(|_| wrong(key, "a whole number", n));
+                read.map(Some)
+            }
             Some(other) => Err(wrong(key, "a whole number", other)),
         }
     }
@@ -246,6 +271,12 @@ impl<'n> Settings<'n> {
     pub fn float(&self, key: &str) -> Result<Option<f64>, String> {
         match self.get(key) {
             None => Ok(None),
+            Some(Node::Bool(b)) if self.weak => Ok(Some(f64::from(u8::from(*b)))),
+            Some(Node::Text(t)) if self.weak && t.is_empty() => Ok(Some(0.0)),
+            Some(n @ Node::Text(t)) if self.weak => {
+                let read = t.parse().map_err(|_| wrong(key, "a number", n));
+                read.map(Some)
+            }
             Some(n) => float(key, n).map(Some),
         }
     }
@@ -258,6 +289,13 @@ impl<'n> Settings<'n> {
         match self.get(key) {
             None => Ok(default),
             Some(Node::Bool(b)) => Ok(*b),
+            Some(Node::Int(n)) if self.weak => Ok(*n != 0),
+            Some(Node::Float(v)) if self.weak => Ok(*v != 0.0),
+            Some(n @ Node::Text(t)) if self.weak => match t.as_str() {
+                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+                "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+                _ => Err(wrong(key, "a boolean", n)),
+            },
             Some(other) => Err(wrong(key, "a boolean", other)),
         }
     }
@@ -383,7 +421,11 @@ mod tests {
             s.text("a").unwrap_err(),
             "a: expected a text, got a number 1"
         );
-        assert_eq!(s.text("b"), Ok(Some("")));
+        assert_eq!(s.text("b"), Ok(Some("".into())));
+        assert_eq!(s.weak().text("a"), Ok(Some("1".into())));
+        assert_eq!(s.weak().flag("a", false), Ok(true));
+        assert_eq!(s.weak().flag("b", true), Ok(false));
+        assert_eq!(s.weak().int("b"), Ok(Some(0)));
         assert!(s.required("b").is_err());
         assert_eq!(s.int("a"), Ok(Some(1)));
         let keys = Node::Map(vec![(Node::Bool(true), Node::Null)]);

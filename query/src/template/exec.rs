@@ -1,10 +1,11 @@
 //! Running a template.
 
+use super::changes::Changes;
 use super::html;
 use super::lex::At;
 use super::parse::{Arg, Command, Node, Number, Operand, Pipe};
 use super::value::{Value, call_method, signature};
-use super::{Body, Function, Kind, MissingKey, Template, show};
+use super::{Body, Function, Kind, MissingKey, Template, show, weight};
 
 /// Bounds of one run (TPL1).
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +65,9 @@ pub struct ExecError {
     pub text: String,
 }
 
+/// Items of a list or a map that a function gives for one step.
+const ITEMS_A_STEP: u64 = 64;
+
 /// Deepest nesting of templates that call each other; Go allows far more, on a larger stack.
 const CALLS_MAX: usize = 100;
 
@@ -96,6 +100,7 @@ struct Run<'r> {
     variables: Vec<(&'r str, Value)>,
     calls: usize,
     spot: Spot<'r>,
+    changes: Changes,
 }
 
 type Ran<T> = Result<T, ExecError>;
@@ -123,6 +128,7 @@ pub(super) fn run<'r>(
         variables: vec![("$", data.clone())],
         calls: 0,
         spot: Spot::Start,
+        changes: Changes::default(),
     };
     r.list(&body.nodes, data).map(drop)
 }
@@ -147,7 +153,11 @@ impl<'r> Run<'r> {
     }
 
     fn step(&mut self) -> Ran<()> {
-        match self.budget.steps.checked_sub(1) {
+        self.charge(1)
+    }
+
+    fn charge(&mut self, steps: u64) -> Ran<()> {
+        match self.budget.steps.checked_sub(steps) {
             Some(left) => {
                 self.budget.steps = left;
                 Ok(())
@@ -350,13 +360,24 @@ impl<'r> Run<'r> {
 
     fn variable(&self, name: &str) -> Value {
         let found = self.variables.iter().rev().find(|(n, _)| *n == name);
-        found.map(|(_, v)| v.clone()).unwrap_or_default()
+        let held = found.map(|(_, v)| v.clone()).unwrap_or_default();
+        self.changes.current(held)
+    }
+
+    /// A map takes another one's place, wherever that is held.
+    fn change(&mut self, old: Option<&Value>, new: &Value) -> Ran<()> {
+        let (Some(Value::Map(old)), Value::Map(new)) = (old, new) else {
+            return Ok(());
+        };
+        let held = self.variables.iter_mut().map(|(_, v)| v);
+        let seen = self.changes.put(old, new, held);
+        self.charge(seen)
     }
 
     fn operand(&mut self, o: &'r Operand, dot: &Value) -> Ran<Value> {
         self.spot = Spot::Operand(o);
         Ok(match &o.arg {
-            Arg::Dot => dot.clone(),
+            Arg::Dot => self.changes.current(dot.clone()),
             Arg::Nil => Value::Nil,
             Arg::Bool(b) => Value::Bool(*b),
             Arg::Number(n) => ideal(n),
@@ -388,7 +409,7 @@ impl<'r> Run<'r> {
         let Some((end, begin)) = path.split_last() else {
             return Ok(from);
         };
-        let mut v = from;
+        let mut v = self.changes.current(from);
         for name in begin {
             v = self.field(&v, name, (&[], None), dot, whole)?;
         }
@@ -502,11 +523,22 @@ impl<'r> Run<'r> {
         let answer = match f.body {
             Body::Pure(call) => call(&values),
             Body::Host => self.host.call(f.name, &values),
+            Body::Change(call) => match call(&values) {
+                Ok(new) => {
+                    self.change(values.first(), &new)?;
+                    Ok(new)
+                }
+                Err(e) => Err(e),
+            },
         };
-        answer.map_err(|e| {
-            self.spot = whole;
-            self.fail(format!("error calling {}: {e}", f.name))
-        })
+        let weighed = answer.and_then(|v| Ok((weight::weigh(&v)?, v)));
+        match weighed {
+            Ok((weight, v)) => self.charge(weight / ITEMS_A_STEP).map(|()| v),
+            Err(e) => {
+                self.spot = whole;
+                Err(self.fail(format!("error calling {}: {e}", f.name)))
+            }
+        }
     }
 
     /// `and` and `or` evaluate no more arguments than they need.

@@ -1,6 +1,8 @@
 //! Values as JSON, in the form of Go's `encoding/json`: sorted keys, and nothing that HTML reads.
 
-use super::Value;
+use std::sync::Arc;
+
+use super::{Map, Value};
 use crate::text::layout;
 
 /// The JSON of a value.
@@ -9,6 +11,25 @@ pub fn text(v: &Value) -> String {
     let mut out = String::new();
     write(&mut out, v);
     out
+}
+
+/// The value of a JSON text that was read: every number is a float.
+#[must_use]
+pub fn value(v: &serde_json::Value) -> Value {
+    match v {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => Value::Float(n.as_f64().unwrap_or(0.0)),
+        serde_json::Value::String(s) => s.as_str().into(),
+        serde_json::Value::Array(a) => a.iter().map(value).collect::<Vec<_>>().into(),
+        serde_json::Value::Object(o) => {
+            let entries = o.iter().map(|(k, v)| (k.as_str().into(), value(v)));
+            Value::Map(Arc::new(Map {
+                entries: entries.collect(),
+                texts: false,
+            }))
+        }
+    }
 }
 
 fn write(out: &mut String, v: &Value) {

@@ -13,7 +13,9 @@
 //!
 //! Read next: `parse.rs`, `exec.rs`, `value.rs`.
 
+pub mod args;
 mod builtin;
+mod changes;
 mod exec;
 pub mod family;
 mod html;
@@ -26,6 +28,7 @@ mod reads;
 mod show;
 pub mod sprig;
 mod value;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -73,6 +76,9 @@ pub enum Body {
     Pure(fn(&[Value]) -> Result<Value, String>),
     /// The caller's [`Host`] is asked, by name.
     Host,
+    /// The arguments decide alone, and the answer takes the place of the map that the first one is,
+    /// wherever that is held.
+    Change(fn(&[Value]) -> Result<Value, String>),
 }
 
 /// A function of a template.
@@ -101,6 +107,21 @@ impl Function {
             params,
             rest: None,
             body: Body::Pure(call),
+        }
+    }
+
+    /// A function that changes its first argument, a map.
+    #[must_use]
+    pub const fn change(
+        name: &'static str,
+        params: &'static [Kind],
+        call: fn(&[Value]) -> Result<Value, String>,
+    ) -> Self {
+        Self {
+            name,
+            params,
+            rest: None,
+            body: Body::Change(call),
         }
     }
 

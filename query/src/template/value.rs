@@ -207,6 +207,27 @@ impl Value {
         }
     }
 
+    /// Whether two values are of one type and equal through and through.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) | (Self::Texts(a), Self::Texts(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.same(b))
+            }
+            (Self::Map(a), Self::Map(b)) => {
+                a.texts == b.texts
+                    && a.entries.len() == b.entries.len()
+                    && a.entries
+                        .iter()
+                        .zip(&b.entries)
+                        .all(|((k, v), (l, w))| k == l && v.same(w))
+            }
+            (Self::List(_) | Self::Texts(_) | Self::Map(_), _) => false,
+            (Self::Float(a), Self::Float(b)) => a == b,
+            (a, b) => a.type_name() == b.type_name() && a.text() == b.text(),
+        }
+    }
+
     /// A list of texts.
     pub fn list_of_texts<S: Into<Arc<str>>>(texts: impl IntoIterator<Item = S>) -> Self {
         let each = texts.into_iter().map(|t| Self::Text(t.into()));

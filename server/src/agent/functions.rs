@@ -1,99 +1,103 @@
-//! Functions of the templates of stages, beyond those that queries have: hashes, and the rest of
-//! the sprig library.
+//! Functions of the templates of stages: those of the sprig library and Promtail's own.
 //!
-//! Owns: what they do. Facts: <https://masterminds.github.io/sprig/>.
-//! Knows nothing of: entries. Left out is what reads the environment, asks the network or makes
-//! keys: lines decide what templates do. Values do not change, so neither `set` nor `merge` is here.
+//! Owns: which there are, and those that need the clock, chance or hashes.
+//! Knows nothing of: entries, what the others do (`query::template::sprig`).
+//! Facts: <https://masterminds.github.io/sprig/>. Left out is what reads the environment, asks the
+//! network, or makes keys and passwords: lines decide what templates do, and each line runs them.
 
-use std::path::{Component, Path};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
+use base64::Engine as _;
 use exporters::logs::chance::Chance;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 use query::logql::stages::FUNCTIONS;
-use query::template::{Function, Kind, Map, Value, json, sprig};
+use query::template::args::{A, I, T, int, text};
+use query::template::{Function, Kind, Value, sprig};
 use query::text::{go_duration, layout};
-use sha2::Digest as _;
+use sha1::Digest as _;
 
-/// Longest list or text that a function makes.
+/// Longest text that a function makes up.
 const MADE_MAX: i64 = 10_000;
 
-const T: Kind = Kind::Text;
-const I: Kind = Kind::Int;
-const A: Kind = Kind::Any;
-
-/// Other names of functions. Those that begin with `must` fail in Go where the others give nothing;
-/// here both leave the value as it is.
-const ALIASES: [(&str, &str); 22] = [
-    ("biggest", "max"),
-    ("mustAppend", "append"),
-    ("mustCompact", "compact"),
-    ("mustFirst", "first"),
-    ("mustFromJson", "fromJson"),
-    ("mustHas", "has"),
-    ("mustInitial", "initial"),
-    ("mustLast", "last"),
-    ("mustPrepend", "prepend"),
-    ("mustPush", "append"),
-    ("mustRegexFind", "regexFind"),
-    ("mustRegexFindAll", "regexFindAll"),
-    ("mustRegexMatch", "regexMatch"),
-    ("mustRegexReplaceAll", "regexReplaceAll"),
-    ("mustRegexReplaceAllLiteral", "regexReplaceAllLiteral"),
-    ("mustRegexSplit", "regexSplit"),
-    ("mustRest", "rest"),
-    ("mustReverse", "reverse"),
-    ("mustToJson", "toJson"),
-    ("mustUniq", "uniq"),
-    ("push", "append"),
-    ("tuple", "list"),
+/// Functions that only queries have.
+const OF_QUERIES: [&str; 15] = [
+    "__line__",
+    "__timestamp__",
+    "alignLeft",
+    "alignRight",
+    "bytes",
+    "count",
+    "duration",
+    "duration_seconds",
+    "toDateInZone",
+    "unixEpochMillis",
+    "unixEpochNanos",
+    "unixToTime",
+    "urldecode",
+    "urlencode",
+    // There it adds the padding that is missing.
+    "b64dec",
 ];
 
+/// Functions of sprig that are left out, and why.
+const REFUSED: [(&str, &str); 16] = [
+    ("bcrypt", PASSWORDS),
+    ("buildCustomCert", KEYS),
+    ("decryptAES", KEYS),
+    ("derivePassword", PASSWORDS),
+    ("encryptAES", KEYS),
+    ("env", ENVIRONMENT),
+    ("expandenv", ENVIRONMENT),
+    ("genCA", KEYS),
+    ("genCAWithKey", KEYS),
+    ("genPrivateKey", KEYS),
+    ("genSelfSignedCert", KEYS),
+    ("genSelfSignedCertWithKey", KEYS),
+    ("genSignedCert", KEYS),
+    ("genSignedCertWithKey", KEYS),
+    ("getHostByName", "it asks the network"),
+    ("htpasswd", PASSWORDS),
+];
+
+const ENVIRONMENT: &str =
+    "it reads the environment; ${NAME} in the file with -config.expand-env does";
+const KEYS: &str = "it makes keys or uses them";
+const PASSWORDS: &str = "it makes passwords";
+
+/// Functions that both have.
+static SHARED: LazyLock<Vec<Function>> = LazyLock::new(|| {
+    let shared = FUNCTIONS.iter().filter(|f| !OF_QUERIES.contains(&f.name));
+    shared.copied().collect()
+});
+
 static ALIASED: LazyLock<Vec<Function>> = LazyLock::new(|| {
-    let all = || FUNCTIONS.iter().chain(sprig::TABLE);
     let alias = |(name, of): &(&'static str, &str)| {
-        let found = all().find(|f| f.name == *of)?;
+        let all = sprig::TABLES.iter().copied().flatten();
+        let found = all.chain(SHARED.iter()).find(|f| f.name == *of)?;
         Some(Function { name, ..*found })
     };
-    ALIASES.iter().filter_map(alias).collect()
+    sprig::ALIASES.iter().filter_map(alias).collect()
 });
 
 /// Every function of a stage's template; the first of a name counts.
-pub(super) fn tables() -> [&'static [Function]; 4] {
-    [OWN, FUNCTIONS, sprig::TABLE, ALIASED.as_slice()]
+pub(super) fn tables() -> Vec<&'static [Function]> {
+    let mut out = vec![OWN, SHARED.as_slice(), ALIASED.as_slice()];
+    out.extend(sprig::TABLES);
+    out
 }
 
-fn text(a: &[Value], i: usize) -> &str {
-    a.get(i).and_then(Value::as_text).unwrap_or("")
-}
-
-fn int(a: &[Value], i: usize) -> i64 {
-    a.get(i).and_then(Value::as_int).unwrap_or(0)
-}
-
-fn any(a: &[Value], i: usize) -> Value {
-    a.get(i).cloned().unwrap_or_default()
+/// Why a template that names a function which nobody knows is refused, when it is a known one.
+pub(super) fn refused(error: &str) -> Option<String> {
+    let named =
+        |(name, _): &&(&str, &str)| error.ends_with(&format!("function {name:?} not defined"));
+    let (name, why) = REFUSED.iter().find(named)?;
+    Some(format!("{error}: {name} is left out, {why}"))
 }
 
 fn hex(bytes: &[u8]) -> Value {
     let each = bytes.iter().map(|b| format!("{b:02x}"));
     each.collect::<String>().into()
-}
-
-fn items(v: Option<&Value>) -> &[Value] {
-    match v.map(Value::base) {
-        Some(Value::List(l) | Value::Texts(l)) => l,
-        _ => &[],
-    }
-}
-
-fn list(all: impl IntoIterator<Item = Value>) -> Value {
-    Value::List(Arc::new(all.into_iter().collect()))
-}
-
-fn same(a: &Value, b: &Value) -> bool {
-    a.type_name() == b.type_name() && a.text() == b.text()
 }
 
 /// The time that a value means: itself, seconds since 1970, or now.
@@ -123,112 +127,64 @@ fn date_in_zone(a: &[Value]) -> Result<Value, String> {
     Ok(layout::format(&at, text(a, 0)).into())
 }
 
-fn modified(a: &[Value]) -> Result<Value, String> {
-    let at = time(a.get(1));
-    let moved = go_duration::parse(text(a, 0)).and_then(|ns| {
-        let by = SignedDuration::from_nanos(ns);
-        at.checked_add(by).ok()
-    });
-    Ok(Value::Time(Box::new(moved.unwrap_or(at))))
+fn moved(a: &[Value]) -> Result<Value, String> {
+    let ns = go_duration::parse(text(a, 0))
+        .ok_or_else(|| format!("time: invalid duration {:?}", text(a, 0)))?;
+    let at = time(a.get(1)).checked_add(SignedDuration::from_nanos(ns));
+    at.map(|t| Value::Time(Box::new(t)))
+        .map_err(|e| e.to_string())
+}
+
+fn moved_or_same(a: &[Value]) -> Result<Value, String> {
+    moved(a).or_else(|_| Ok(a.get(1).cloned().unwrap_or_default()))
+}
+
+/// From a time until now, ns.
+fn since(t: &Zoned) -> i64 {
+    let ns = Timestamp::now().as_nanosecond() - t.timestamp().as_nanosecond();
+    i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// The largest unit alone: `2h`.
+fn rounded(a: &[Value]) -> Result<Value, String> {
+    const SECOND: u64 = 1_000_000_000;
+    const UNITS: [(u64, &str); 6] = [
+        (365 * 86_400 * SECOND, "y"),
+        (30 * 86_400 * SECOND, "mo"),
+        (86_400 * SECOND, "d"),
+        (3600 * SECOND, "h"),
+        (60 * SECOND, "m"),
+        (SECOND, "s"),
+    ];
+    let ns = match a.first().map(Value::base) {
+        Some(Value::Text(s)) => go_duration::parse(s).unwrap_or(0),
+        Some(Value::Int64(n)) => *n,
+        Some(Value::Time(t)) => since(t),
+        _ => 0,
+    };
+    let ns = ns.unsigned_abs();
+    let unit = UNITS.iter().find(|(size, _)| ns > *size);
+    Ok(unit.map_or("0s".into(), |(size, name)| {
+        format!("{}{name}", ns / size).into()
+    }))
+}
+
+/// A number below `most`.
+fn below(chance: &mut Chance, most: usize) -> usize {
+    (chance.share() * most as f64) as usize
 }
 
 /// A text of so many letters out of `of`.
 fn random(a: &[Value], of: impl Iterator<Item = u8>) -> Result<Value, String> {
     let (mut chance, of) = (Chance::default(), of.collect::<Vec<_>>());
     let pick = |_| {
-        let at = (chance.share() * of.len() as f64) as usize;
+        let at = below(&mut chance, of.len());
         of.get(at).map_or('?', |b| char::from(*b))
     };
     Ok((0..int(a, 0).clamp(0, MADE_MAX))
         .map(pick)
         .collect::<String>()
         .into())
-}
-
-/// A path without what cancels itself out.
-fn clean(path: &str) -> String {
-    let mut out: Vec<&str> = Vec::new();
-    let rooted = path.starts_with('/');
-    for part in Path::new(path).components() {
-        match part {
-            Component::ParentDir if out.last().is_some_and(|l| *l != "..") => drop(out.pop()),
-            Component::ParentDir if !rooted => out.push(".."),
-            Component::Normal(n) => out.push(n.to_str().unwrap_or_default()),
-            _ => {}
-        }
-    }
-    match (rooted, out.is_empty()) {
-        (true, _) => format!("/{}", out.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => out.join("/"),
-    }
-}
-
-fn base(path: &str) -> &str {
-    match path.trim_end_matches('/') {
-        "" if path.is_empty() => ".",
-        "" => "/",
-        p => p.rsplit('/').next().unwrap_or(p),
-    }
-}
-
-fn base32(text: &str) -> Option<String> {
-    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
-    for b in text.trim_end_matches('=').bytes() {
-        let five = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'2'..=b'7' => b - b'2' + 26,
-            _ => return None,
-        };
-        bits = (bits << 5 | u32::from(five)) & 0xfff;
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            out.push(u8::try_from(bits >> held & 0xff).unwrap_or_default());
-        }
-    }
-    Some(String::from_utf8_lossy(&out).into_owned())
-}
-
-/// The map with those entries whose key is among the arguments, or is not.
-fn chosen(a: &[Value], among: bool) -> Value {
-    let keys: Vec<String> = a.iter().skip(1).map(Value::text).collect();
-    let Some(Value::Map(m)) = a.first().map(Value::base) else {
-        return Value::Nil;
-    };
-    let all = m.entries.iter();
-    let left = all.filter(|(k, _)| keys.iter().any(|w| **w == ***k) == among);
-    Value::Map(Arc::new(Map {
-        entries: left.map(|(k, v)| (k.clone(), v.clone())).collect(),
-        texts: m.texts,
-    }))
-}
-
-/// The JSON of a value, written again by `write`.
-fn rewritten(v: &Value, write: fn(&serde_json::Value) -> String) -> Value {
-    let plain = json::text(v);
-    let read = serde_json::from_str(&plain);
-    read.map_or(plain, |v| write(&v)).into()
-}
-
-fn sequence(a: &[Value]) -> Result<Value, String> {
-    let (start, step, end) = match a {
-        [_] => (1, 1, int(a, 0)),
-        [_, _] => (int(a, 0), 1, int(a, 1)),
-        [_, _, _] => (int(a, 0), int(a, 1), int(a, 2)),
-        _ => return Ok("".into()),
-    };
-    // Without a step of its own it counts towards the end.
-    let step = if a.len() < 3 && end < start { -1 } else { step };
-    let (mut out, mut at) = (Vec::new(), start);
-    while step != 0 && (if step > 0 { at <= end } else { at >= end }) {
-        if out.len() as i64 >= MADE_MAX {
-            return Err(format!("seq makes more than {MADE_MAX} numbers"));
-        }
-        out.push(at.to_string());
-        at = at.saturating_add(step);
-    }
-    Ok(out.join(" ").into())
 }
 
 /// Functions that only this language has.
@@ -241,14 +197,26 @@ const OWN: &[Function] = &[
         let salted = format!("{}{}", text(a, 0), text(a, 1));
         Ok(hex(&sha2::Sha256::digest(salted.as_bytes())))
     }),
+    Function::pure("sha1sum", &[T], |a| {
+        Ok(hex(&sha1::Sha1::digest(text(a, 0).as_bytes())))
+    }),
     Function::pure("sha256sum", &[T], |a| {
         Ok(hex(&sha2::Sha256::digest(text(a, 0).as_bytes())))
     }),
-    Function::pure("hello", &[], |_| Ok("Hello!".into())),
+    Function::pure("sha512sum", &[T], |a| {
+        Ok(hex(&sha2::Sha512::digest(text(a, 0).as_bytes())))
+    }),
     Function::pure("uuidv4", &[], |_| {
         Ok(uuid::Uuid::new_v4().to_string().into())
     }),
     // Times.
+    Function::pure("ago", &[A], |a| {
+        const SECOND: i64 = 1_000_000_000;
+        let ns = since(&time(a.first()));
+        let rest = ns.rem_euclid(SECOND);
+        let up = if rest >= SECOND / 2 { SECOND } else { 0 };
+        Ok(go_duration::format((ns - rest).saturating_add(up)).into())
+    }),
     Function::pure("dateInZone", &[T, A, T], date_in_zone),
     Function::pure("date_in_zone", &[T, A, T], date_in_zone),
     Function::pure("htmlDate", &[A], |a| {
@@ -258,10 +226,26 @@ const OWN: &[Function] = &[
         let at = in_zone(&time(a.first()), text(a, 1));
         Ok(layout::format(&at, "2006-01-02").into())
     }),
-    Function::pure("date_modify", &[T, A], modified),
-    Function::pure("dateModify", &[T, A], modified),
-    Function::pure("must_date_modify", &[T, A], modified),
-    Function::pure("mustDateModify", &[T, A], modified),
+    Function::pure("date_modify", &[T, Kind::Time], moved_or_same),
+    Function::pure("dateModify", &[T, Kind::Time], moved_or_same),
+    Function::pure("must_date_modify", &[T, Kind::Time], moved),
+    Function::pure("mustDateModify", &[T, Kind::Time], moved),
+    Function::pure("mustToDate", &[T, T], |a| {
+        let (format, given) = (text(a, 0), text(a, 1));
+        let read = layout::parse(format, given, &TimeZone::system());
+        let read = read.ok_or_else(|| format!("parsing time {given:?} as {format:?}"))?;
+        Ok(Value::Time(Box::new(read)))
+    }),
+    // Seconds; a number counts as none, only what other functions give as `int64` does.
+    Function::pure("duration", &[A], |a| {
+        let seconds = match a.first().map(Value::base) {
+            Some(Value::Text(s)) => s.parse().unwrap_or(0),
+            Some(Value::Int64(n)) => *n,
+            _ => 0i64,
+        };
+        Ok(go_duration::format(seconds.saturating_mul(1_000_000_000)).into())
+    }),
+    Function::pure("durationRound", &[A], rounded),
     // Chance.
     Function::pure("randAlpha", &[I], |a| {
         random(a, (b'A'..=b'Z').chain(b'a'..=b'z'))
@@ -271,6 +255,14 @@ const OWN: &[Function] = &[
     }),
     Function::pure("randNumeric", &[I], |a| random(a, b'0'..=b'9')),
     Function::pure("randAscii", &[I], |a| random(a, b' '..=b'~')),
+    Function::pure("randBytes", &[I], |a| {
+        let mut chance = Chance::default();
+        let bytes = (0..int(a, 0).clamp(0, MADE_MAX)).map(|_| below(&mut chance, 256));
+        let bytes: Vec<u8> = bytes.map(|b| u8::try_from(b).unwrap_or(0)).collect();
+        Ok(base64::engine::general_purpose::STANDARD
+            .encode(bytes)
+            .into())
+    }),
     Function::pure("randInt", &[I, I], |a| {
         let (least, most) = (int(a, 0), int(a, 1));
         let span = most.saturating_sub(least);
@@ -280,115 +272,15 @@ const OWN: &[Function] = &[
         let at = (Chance::default().share() * span as f64) as i64;
         Ok(Value::Int(least.saturating_add(at)))
     }),
-    // Paths.
-    Function::pure("base", &[T], |a| Ok(base(text(a, 0)).into())),
-    Function::pure("osBase", &[T], |a| Ok(base(text(a, 0)).into())),
-    Function::pure("clean", &[T], |a| Ok(clean(text(a, 0)).into())),
-    Function::pure("osClean", &[T], |a| Ok(clean(text(a, 0)).into())),
-    Function::pure("dir", &[T], |a| Ok(folder(text(a, 0)).into())),
-    Function::pure("osDir", &[T], |a| Ok(folder(text(a, 0)).into())),
-    Function::pure("ext", &[T], |a| Ok(suffix(text(a, 0)).into())),
-    Function::pure("osExt", &[T], |a| Ok(suffix(text(a, 0)).into())),
-    Function::pure("isAbs", &[T], |a| {
-        Ok(Value::Bool(text(a, 0).starts_with('/')))
-    }),
-    Function::pure("osIsAbs", &[T], |a| {
-        Ok(Value::Bool(text(a, 0).starts_with('/')))
-    }),
-    // Texts and numbers.
-    Function::pure("b32dec", &[T], |a| {
-        let read = base32(text(a, 0));
-        Ok(read.unwrap_or_else(|| "illegal base32 data".into()).into())
-    }),
-    Function::pure("trimall", &[T, T], |a| {
-        let of = text(a, 0);
-        Ok(text(a, 1).trim_matches(|c| of.contains(c)).into())
-    }),
-    Function::pure("toDecimal", &[A], |a| {
-        let octal = i64::from_str_radix(&any(a, 0).text(), 8);
-        Ok(Value::Int64(octal.unwrap_or(0)))
-    }),
-    Function::pure("seq", &[], sequence).with_rest(I),
-    // Lists and maps.
-    Function::pure("without", &[A], |a| {
-        let left = items(a.first()).iter();
-        let left = left.filter(|v| !a.iter().skip(1).any(|w| same(v, w)));
-        Ok(list(left.cloned()))
-    })
-    .with_rest(A),
-    Function::pure("mustWithout", &[A], |a| {
-        let left = items(a.first()).iter();
-        let left = left.filter(|v| !a.iter().skip(1).any(|w| same(v, w)));
-        Ok(list(left.cloned()))
-    })
-    .with_rest(A),
-    Function::pure("concat", &[], |a| {
-        Ok(list(a.iter().flat_map(|l| items(Some(l))).cloned()))
-    })
-    .with_rest(A),
-    Function::pure("chunk", &[I, A], |a| {
-        let size = usize::try_from(int(a, 0)).unwrap_or(0).max(1);
-        let all = items(a.get(1)).chunks(size);
-        Ok(list(all.map(|c| list(c.iter().cloned()))))
-    }),
-    Function::pure("pick", &[A], |a| Ok(chosen(a, true))).with_rest(T),
-    Function::pure("omit", &[A], |a| Ok(chosen(a, false))).with_rest(T),
-    Function::pure("pluck", &[T], |a| {
-        let key = text(a, 0);
-        let found = a.iter().skip(1).filter_map(|m| match m.base() {
-            Value::Map(m) => m.entries.get(key).cloned(),
-            _ => None,
-        });
-        Ok(list(found))
-    })
-    .with_rest(A),
-    // Kinds and JSON.
-    Function::pure("typeIs", &[T, A], |a| {
-        Ok(Value::Bool(any(a, 1).type_name() == text(a, 0)))
-    }),
-    Function::pure("typeIsLike", &[T, A], |a| {
-        let name = any(a, 1).type_name().to_owned();
-        let like = name.strip_prefix('*').unwrap_or(&name) == text(a, 0);
-        Ok(Value::Bool(like || name == text(a, 0)))
-    }),
-    Function::pure("deepEqual", &[A, A], |a| {
-        Ok(Value::Bool(same(&any(a, 0), &any(a, 1))))
-    }),
-    Function::pure("deepCopy", &[A], |a| Ok(any(a, 0))),
-    Function::pure("mustDeepCopy", &[A], |a| Ok(any(a, 0))),
-    Function::pure("toRawJson", &[A], |a| Ok(rewritten(&any(a, 0), raw))),
-    Function::pure("mustToRawJson", &[A], |a| Ok(rewritten(&any(a, 0), raw))),
-    Function::pure("toPrettyJson", &[A], |a| Ok(rewritten(&any(a, 0), pretty))),
-    Function::pure("mustToPrettyJson", &[A], |a| {
-        Ok(rewritten(&any(a, 0), pretty))
+    Function::pure("shuffle", &[T], |a| {
+        let mut letters: Vec<char> = text(a, 0).chars().collect();
+        let mut chance = Chance::default();
+        for i in (1..letters.len()).rev() {
+            letters.swap(i, below(&mut chance, i + 1));
+        }
+        Ok(letters.into_iter().collect::<String>().into())
     }),
 ];
-
-fn raw(v: &serde_json::Value) -> String {
-    v.to_string()
-}
-
-/// With two spaces for each level; what HTML reads occurs in texts only and is escaped.
-fn pretty(v: &serde_json::Value) -> String {
-    let text = serde_json::to_string_pretty(v).unwrap_or_default();
-    let escaped = |c: char| match c {
-        '<' | '>' | '&' => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
-    };
-    text.chars().map(escaped).collect()
-}
-
-fn folder(path: &str) -> String {
-    match path.rfind('/') {
-        None => ".".to_owned(),
-        Some(at) => clean(path.get(..=at).unwrap_or_default()),
-    }
-}
-
-fn suffix(path: &str) -> &str {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.rfind('.').and_then(|at| name.get(at..)).unwrap_or("")
-}
 
 #[cfg(test)]
 mod tests {
@@ -418,40 +310,41 @@ mod tests {
                 "1709245800",
             ),
             (
-                "{{ base .p }} {{ dir .p }} {{ ext .p }} {{ isAbs .p }}",
-                "a.b.log /var/log .log true",
+                r#"{{ dateModify "x" (toDate "2006-01-02T15:04:05Z07:00" "2024-03-01T00:00:00Z") | unixEpoch }}"#,
+                "1709251200",
             ),
             (
-                r#"{{ clean "/a/../b//./c/" }} {{ clean "../a/.." }} {{ dir "a" }}"#,
-                "/b/c .. .",
+                r#"{{ duration "95" }} {{ duration (int64 3600) }} {{ duration 95 }}"#,
+                "1m35s 1h0m0s 0s",
             ),
             (
-                r#"{{ b32dec "NBSWY3DP" }} {{ "$5.00$" | trimall "$" }} {{ toDecimal "0777" }}"#,
-                "hello 5.00 511",
+                r#"{{ durationRound "2h10m5s" }} {{ durationRound "2400h10m5s" }} {{ durationRound "100ms" }}"#,
+                "2h 3mo 0s",
+            ),
+            (r#"{{ ago (now) }}"#, "0s"),
+            (
+                r#"{{ sha1sum "Hello world!" }}"#,
+                "d3486ae9136e7856bc42212385ea797094475802",
             ),
             (
-                "{{ seq 3 }}|{{ seq 2 -1 }}|{{ seq 0 2 5 }}",
-                "1 2 3|2 1 0 -1|0 2 4",
+                r#"{{ sha512sum "a" | trunc 8 }} {{ randBytes 12 | len }}"#,
+                "1f40fc92 16",
             ),
             (
-                "{{ without (list 1 2 3) 2 }} {{ concat (list 1) (list 2 3) }} {{ chunk 2 (list 1 2 3) }}",
-                "[1 3] [1 2 3] [[1 2] [3]]",
+                r#"{{ shuffle "aaa" }} {{ "$5.00$" | trimall "$" }}"#,
+                "aaa 5.00",
             ),
             (
-                r#"{{ pick (dict "a" 1 "b" 2) "a" }} {{ omit (dict "a" 1 "b" 2) "a" }}"#,
-                "map[a:1] map[b:2]",
+                r#"{{ regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W" }}"#,
+                "-W-xxW-",
             ),
             (
-                r#"{{ pluck "a" (dict "a" 1) (dict "b" 2) (dict "a" 3) }}"#,
-                "[1 3]",
+                r#"{{ mustRegexReplaceAllLiteral "a(x*)b" "-ab-axxb-" "${1}" }}"#,
+                "-${1}-${1}-",
             ),
             (
-                r#"{{ typeIs "string" .p }} {{ deepEqual (list 1) (list 1) }} {{ tuple 1 2 | mustLast }}"#,
-                "true true 2",
-            ),
-            (
-                r#"{{ toRawJson (dict "a" "<&>") }} {{ toPrettyJson (dict "a" "<") }}"#,
-                "{\"a\":\"<&>\"} {\n  \"a\": \"\\u003c\"\n}",
+                r#"{{ tuple 1 2 | mustLast }} {{ biggest 1 "3" 2 }} {{ slice (list 1 2 3) 1 }}"#,
+                "2 3 [2 3]",
             ),
             (
                 "{{ randAlphaNum 12 | len }} {{ randNumeric 3 | len }} {{ uuidv4 | len }} {{ lt (randInt 3 5) 5 }}",
@@ -460,6 +353,25 @@ mod tests {
         ] {
             assert_eq!(run(template), want, "{template}");
         }
-        assert_eq!(ALIASED.len(), ALIASES.len());
+        assert_eq!(ALIASED.len(), sprig::ALIASES.len());
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let refused = |t: &str| Languages.template(t).map(drop).unwrap_err();
+        for (name, why) in REFUSED {
+            let e = refused(&format!("{{{{ {name} \"a\" }}}}"));
+            assert!(e.contains(&format!("{name} is left out, {why}")), "{e}");
+        }
+        for name in OF_QUERIES
+            .iter()
+            .filter(|n| !["duration", "b64dec"].contains(n))
+        {
+            let e = refused(&format!("{{{{ {name} \"a\" }}}}"));
+            assert!(
+                e.ends_with(&format!("function {name:?} not defined")),
+                "{e}"
+            );
+        }
     }
 }

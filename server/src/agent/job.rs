@@ -102,6 +102,7 @@ mod tests {
             language: Arc::new(Languages),
             numbers: numbers.clone(),
             rate: rate.map(Arc::new),
+            inspect: None,
         };
         let node: Node = crate::config::parse_yaml(Path::new("s"), stages).unwrap();
         (

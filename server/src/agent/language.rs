@@ -94,7 +94,11 @@ impl Language for Languages {
     fn template(&self, text: &str) -> Result<Arc<dyn Template>, String> {
         let tables = functions::tables();
         let parsed = template::Template::parse("pipeline_template", text, &tables);
-        Ok(Arc::new(GoTemplate(parsed.map_err(|e| e.to_string())?)))
+        let refused = |e: template::TemplateError| {
+            let e = e.to_string();
+            functions::refused(&e).unwrap_or(e)
+        };
+        Ok(Arc::new(GoTemplate(parsed.map_err(refused)?)))
     }
 
     fn selector(&self, text: &str) -> Result<Arc<dyn Selector>, String> {

@@ -41,7 +41,7 @@ use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::entry::{Entry, LabelSet};
 use exporters::logs::numbers::Numbers;
 use exporters::logs::positions::{self, Known, Ledger};
-use exporters::logs::stages::{Outside, Pipeline, TENANT_LABEL};
+use exporters::logs::stages::{Inspect, Outside, Pipeline, TENANT_LABEL};
 use exporters::logs::tail::Files;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -90,6 +90,12 @@ pub(crate) enum Destination {
     Print(fn(&Entry)),
 }
 
+/// The name of this host as targets know it: in a pod that is its node, which the environment says.
+fn node_name() -> String {
+    let said = std::env::var("HOSTNAME").unwrap_or_default();
+    if said.is_empty() { hostname() } else { said }
+}
+
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -109,13 +115,25 @@ impl Plan {
     /// # Errors
     /// Names the job and what is wrong.
     pub(crate) fn new(config: PromtailConfig) -> Result<Self, String> {
+        Self::inspected(config, None)
+    }
+
+    /// The same; somebody is told what each stage does.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub(crate) fn inspected(
+        config: PromtailConfig,
+        inspect: Option<Inspect>,
+    ) -> Result<Self, String> {
         let outside = Outside {
             language: Arc::new(Languages),
             numbers: Arc::new(Numbers::default()),
             rate: config.limits_config.rate().map(Arc::new),
+            inspect,
         };
         let mut jobs = Vec::new();
-        let here = hostname();
+        let here = node_name();
         for (number, c) in config.scrape_configs.iter().enumerate() {
             let named = |e: &dyn std::fmt::Display| format!("job {:?}: {e}", c.job_name);
             let pipeline = Pipeline::new(&c.pipeline_stages, &outside).map_err(|e| named(&e))?;
@@ -142,6 +160,11 @@ impl Plan {
             outside,
             jobs,
         })
+    }
+
+    /// Who is told what each stage does.
+    pub(crate) fn inspect(&self) -> Option<Inspect> {
+        self.outside.inspect
     }
 
     /// The document.
@@ -196,7 +219,9 @@ impl Plan {
     }
 }
 
+/// What else stands there is of a format that is not known here: writing it anew would lose it.
 #[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 struct PositionsFile {
     #[serde(default)]
     positions: Option<Offsets>,
@@ -335,7 +360,7 @@ impl Agent {
         }
         sources.run();
         let inbox = Inbox::default();
-        let here = hostname();
+        let here = node_name();
         let (pipelines, file_jobs): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|j| (j.pipeline, j.file)).unzip();
         let found = Arc::new(Found::default());

@@ -10,7 +10,7 @@ use exporters::logs::entry::{Entry, LabelSet, Ticket};
 use exporters::logs::positions::Ledger;
 use exporters::logs::stages::TENANT_LABEL;
 use query::text::quote::quote_into;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
 
@@ -20,6 +20,9 @@ use super::tally::{Reason, Tally};
 use crate::config::LabelMap;
 use crate::config::promtail::{ClientConfig, LimitsConfig};
 use crate::http::client::{self, ClientLimits, Credentials};
+
+/// Says whose the entries are.
+const TENANT_HEADER: HeaderName = HeaderName::from_static("x-scope-orgid");
 
 /// So much of a refusal is logged.
 const REASON_BYTES_MAX: usize = 1024;
@@ -153,7 +156,10 @@ impl Sender {
             let (Ok(n), Ok(v)) = pair else {
                 return Err(format!("header {name:?} is not valid"));
             };
-            headers.insert(n, v);
+            // What says how the body is to be read, and who sends, is not for the file to say.
+            if n != CONTENT_TYPE && n != USER_AGENT {
+                headers.insert(n, v);
+            }
         }
         let host = config.url.parsed().map(|u| match u.port() {
             Some(p) => format!("{}:{p}", u.host_str().unwrap_or_default()),
@@ -321,7 +327,11 @@ impl Sender {
             .headers(credentials)
             .header(CONTENT_TYPE, "application/x-protobuf");
         if !tenant.is_empty() {
-            request = request.header("X-Scope-OrgID", tenant);
+            let Ok(value) = HeaderValue::from_str(tenant) else {
+                return Outcome::Never(format!("tenant {tenant:?} cannot be sent in a header"));
+            };
+            // In place of one that the file says.
+            request = request.headers(HeaderMap::from_iter([(TENANT_HEADER, value)]));
         }
         let start = Instant::now();
         let answer = request.body(body).send().await;

@@ -7,7 +7,7 @@ use engine::model::{Labels, LabelsBuilder};
 use exporters::logs::tail::{Manner, PathPattern, Target};
 use parking_lot::Mutex;
 
-use super::{hostname, visible};
+use super::{node_name, visible};
 use crate::discovery::{ADDRESS, GroupSink, TargetGroup};
 use crate::relabel::Relabel;
 
@@ -119,7 +119,7 @@ impl FileTargets {
     pub(super) fn new(jobs: Vec<FileJob>, found: Arc<Found>, inbox: Inbox) -> Self {
         Self {
             jobs,
-            host: hostname(),
+            host: node_name(),
             targets: Mutex::default(),
             found,
             inbox,

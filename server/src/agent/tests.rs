@@ -101,6 +101,7 @@ fn run(file: &File, case: &Case, stages: &Node) -> Result<(), String> {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
     let mut pipeline = match Pipeline::new(stages, &outside) {
         Ok(_) if case.expect_error => return Err("was not refused".into()),
@@ -198,8 +199,12 @@ fn refused(stages: &str) -> String {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
-    Pipeline::new(&node, &outside).unwrap_err().to_string()
+    match Pipeline::new(&node, &outside) {
+        Ok(_) => panic!("{stages} is taken"),
+        Err(e) => e.to_string(),
+    }
 }
 
 /// Wrong settings are named with the stage they stand in.
@@ -261,6 +266,27 @@ fn wrong_settings_are_refused() {
             "- geoip: {db_type: asn, db: /nowhere/x.mmdb}",
             "/nowhere/x.mmdb",
         ),
+        ("- labeldrop: a", "expected a list of labels"),
+        (
+            "- match: {selector: '{a=\"b\"} | json', action: drop}",
+            "selector",
+        ),
+        ("- match: {selector: '{a=\"b\"', action: drop}", "selector"),
+        (
+            "- match: {selector: '{a=\"b\"}', action: drop, pipeline_name: ''}",
+            "pipeline_name",
+        ),
+        ("- drop: {value: x, source: 5}", "source: expected a text"),
+        ("- drop: {older_than: 1 day}", "not a duration"),
+        ("- limit: {rate: x, burst: 1}", "expected a number"),
+        (
+            "- metrics: {'a b': {type: gauge, config: {action: inc}}}",
+            "is not the name of a metric",
+        ),
+        (
+            "- template: {source: a, template: '{{ env \"HOME\" }}'}",
+            "env is left out, it reads the environment",
+        ),
         ("docker: {}", "expected a list"),
         ("- docker", "must be a map"),
     ] {
@@ -284,6 +310,7 @@ fn metrics_of_odd_values() {
         language: Arc::new(Languages),
         numbers: Arc::new(Numbers::default()),
         rate: None,
+        inspect: None,
     };
     let mut pipeline = Pipeline::new(&node, &outside).unwrap();
     for line in [
@@ -303,4 +330,274 @@ fn metrics_of_odd_values() {
         "promtail_custom_up[] 2.5",
     ];
     assert_eq!(have, want);
+}
+
+/// What a pipeline makes of lines, each as `line {labels}`; times and metadata only where there are
+/// any that say something.
+fn made(stages: &str, labels: &[(&str, &str)], lines: &[&str]) -> Vec<String> {
+    let node: Node = parse_yaml(Path::new("s"), stages).unwrap();
+    let outside = Outside {
+        language: Arc::new(Languages),
+        numbers: Arc::new(Numbers::default()),
+        rate: None,
+        inspect: None,
+    };
+    let mut pipeline = Pipeline::new(&node, &outside).unwrap();
+    let labels = labels
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    let labels = Arc::new(labels.collect::<BTreeMap<_, _>>());
+    let mut out = Vec::new();
+    let mut take = |e: Entry| {
+        let pairs = |all: &mut dyn Iterator<Item = (&String, &String)>| {
+            all.map(|(n, v)| format!("{n}={v}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let mut text = format!("{} {{{}}}", e.line, pairs(&mut e.labels.iter()));
+        if !e.metadata.is_empty() {
+            text += &format!(" [{}]", pairs(&mut e.metadata.iter().map(|(n, v)| (n, v))));
+        }
+        if e.time_ns != 7 {
+            text += &format!(" @{}", e.time_ns);
+        }
+        out.push(text);
+    };
+    for line in lines {
+        pipeline.process(
+            Entry::new(7, (*line).to_owned(), labels.clone()),
+            7,
+            &mut take,
+        );
+    }
+    pipeline.finish(7, &mut take);
+    out
+}
+
+/// Settings and lines that are unusual: each stage does what the original's source says.
+#[test]
+fn unusual_settings_and_lines() {
+    for (stages, lines, want) in [
+        // Numbers stand for texts where the original reads them so.
+        (
+            "[json: {expressions: {s: }}, drop: {source: s, value: 500}]",
+            &["{\"s\": 500}", "{\"s\": 50}"][..],
+            &["{\"s\": 50} {a=b}"][..],
+        ),
+        ("[drop: {longer_than: 3}]", &["abc", "abcd"], &["abc {a=b}"]),
+        ("[drop: {expression: ''}]", &["abc"], &[]),
+        (
+            "[drop: {source: '', expression: abc}]",
+            &["abc"],
+            &["abc {a=b}"],
+        ),
+        (
+            "[drop: {source: [a, none], separator: '', expression: '^b$'}]",
+            &["x"],
+            &[],
+        ),
+        (
+            "[multiline: {firstline: '^x', max_lines: '2'}]",
+            &["x", "1", "2"],
+            &["x\n1 {a=b}", "2 {a=b}"],
+        ),
+        // No bound, and a start line that is empty.
+        (
+            "[multiline: {firstline: '^x', max_lines: 0}]",
+            &["x", "1", "2"],
+            &["x\n1\n2 {a=b}"],
+        ),
+        (
+            "[multiline: {firstline: '^$'}]",
+            &["", "1", "2", ""],
+            &["1\n2 {a=b}"],
+        ),
+        (
+            "[limit: {rate: '1', burst: '1', drop: 'true'}]",
+            &["1", "2"],
+            &["1 {a=b}"],
+        ),
+        ("[sampling: {rate: '1'}]", &["1"], &["1 {a=b}"]),
+        // Only what was extracted is packed; a label that was set without that stays.
+        (
+            "[static_labels: {c: d}, pack: {labels: [a, c, none], ingest_timestamp: false}]",
+            &["x"],
+            &["{\"a\":\"b\",\"_entry\":\"x\"} {c=d}"],
+        ),
+        (
+            "[json: {expressions: {a: }}, pack: {labels: a, ingest_timestamp: 'false'}]",
+            &["{}"],
+            &["{\"_entry\":\"{}\"} {a=b}"],
+        ),
+        // A group inside a replaced one gets its own value, and stands nowhere.
+        (
+            "[replace: {expression: '(?P<o>a(?P<i>b)c)', replace: '<{{ .Value }}>'}, labels: {o: , i: }]",
+            &["xabcx"],
+            &["x<abc>x {a=b i=<b> o=<abc>}"],
+        ),
+        // `null` has no members, but is no mistake.
+        (
+            "[json: {expressions: {v: }, drop_malformed: true}, template: {source: t, template: '{{ .v }}'}, output: {source: t}]",
+            &["null", "[]", "{\"v\": 1e3}", "{"],
+            &["<no value> {a=b}", "1000 {a=b}"],
+        ),
+        // Any text is a name there.
+        ("[static_labels: {a.b: c}]", &["x"], &["x {a=b a.b=c}"]),
+        ("[eventlogmessage: {source: m}]", &["x"], &["x {a=b}"]),
+        (
+            "[json: {expressions: {m: }}, eventlogmessage: {source: m}, labels: {_: , k_extracted: , a_b: }]",
+            &[
+                "{\"m\": \":v\\r\\nk: 1\\r\\nk: \u{a0}2 \\r\\na b:3\"}",
+                "{\"m\": null}",
+            ],
+            &[
+                "{\"m\": \":v\\r\\nk: 1\\r\\nk: \u{a0}2 \\r\\na b:3\"} {_=v a=b a_b=3 k_extracted=2}",
+            ],
+        ),
+        // Times: before 1970, and zones that have no name of a place.
+        (
+            "[regex: {expression: '(?P<t>.*)'}, timestamp: {source: t, format: Unix}]",
+            &["-1.5", "1.5", "1.123456789", "x"],
+            &[
+                "-1.5 {a=b} @-500000000",
+                "1.5 {a=b} @1500000000",
+                "1.123456789 {a=b} @1123456789",
+                "x {a=b} @1123456790",
+            ],
+        ),
+        (
+            "[regex: {expression: '(?P<t>.*)'}, timestamp: {source: t, format: '2006-01-02', location: ''}]",
+            &["1970-01-02"],
+            &["1970-01-02 {a=b} @86400000000000"],
+        ),
+        (
+            "[structured_metadata: {x: a, w: none}]",
+            &["l"],
+            &["l {} [x=b]"],
+        ),
+        // Of a nested selector the line filters count too.
+        (
+            r#"[match: {selector: '{a="b"} |= "x" != "z"', action: drop}]"#,
+            &["x", "xz", "y"],
+            &["xz {a=b}", "y {a=b}"],
+        ),
+        (
+            r#"[match: {selector: '{a=~"b|c",d=""} |~ "^[0-9]" !~ "9"', stages: [{static_labels: {m: "1"}}]}]"#,
+            &["1", "19"],
+            &["1 {a=b m=1}", "19 {a=b}"],
+        ),
+        (
+            r#"[match: {selector: '{a!="x"}', action: drop}]"#,
+            &["x"],
+            &[],
+        ),
+        (
+            r#"[match: {selector: '{z=""}', action: drop}]"#,
+            &["x"],
+            &[],
+        ),
+        ("[labelallow: [c]]", &["x"], &["x {}"]),
+        (
+            "[decolorize: ]",
+            &["\u{1b}[1;31mred\u{1b}[0m"],
+            &["red {a=b}"],
+        ),
+        (
+            "[logfmt: {mapping: {k: , v: 'a.b'}}, labels: {k: , v: }]",
+            &["k=1 a.b=\"2 3\" k=4 =5 k=6"],
+            &["k=1 a.b=\"2 3\" k=4 =5 k=6 {a=b k=4 v=2 3}"],
+        ),
+    ] {
+        assert_eq!(made(stages, &[("a", "b")], lines), want, "{stages}");
+    }
+}
+
+/// Durations count in seconds.
+#[test]
+fn metrics_of_durations() {
+    let stages = "
+        - regex: {expression: '(?P<d>.*)'}
+        - metrics: {d: {type: Histogram, config: {buckets: [1, 10]}}}";
+    let node: Node = parse_yaml(Path::new("s"), stages).unwrap();
+    let outside = Outside {
+        language: Arc::new(Languages),
+        numbers: Arc::new(Numbers::default()),
+        rate: None,
+        inspect: None,
+    };
+    let mut pipeline = Pipeline::new(&node, &outside).unwrap();
+    for line in ["500ms", "1m30s", "0.25", "soon"] {
+        pipeline.process(Entry::new(0, line.into(), Arc::default()), 0, &mut |_| ());
+    }
+    let mut sink = Sink::new();
+    outside.numbers.collect(&mut sink, 0);
+    let have = samples(&sink.text());
+    let want = "promtail_custom_d[] count=3 sum=90.75".to_owned();
+    assert!(have.contains(&want), "{have:?}");
+}
+
+/// Positions files that Promtail or a person has left.
+#[test]
+fn positions_are_read_as_they_are_found() {
+    let file = std::env::temp_dir().join(format!("sextant-positions-{}", std::process::id()));
+    let read = |text: &str, ignore: bool| {
+        std::fs::write(&file, text).unwrap();
+        let mut c = super::PromtailConfig::default();
+        c.positions.filename = file.display().to_string();
+        c.positions.ignore_invalid_yaml = ignore;
+        super::known(&c).map(|(_, offsets)| offsets)
+    };
+    for empty in ["", "\n", "---\n", "positions:\n", "positions: {}\n"] {
+        assert_eq!(read(empty, false), Ok(BTreeMap::new()), "{empty:?}");
+    }
+    let all = read(
+        "positions:\n  /a.log: \"12\"\n  /b.log: 7\n  journal-j: s=1;i=2\n",
+        false,
+    );
+    let all = all.unwrap();
+    let of = |k: &str| all.get(k).map(String::as_str);
+    assert_eq!(
+        (of("/a.log"), of("/b.log"), of("journal-j")),
+        (Some("12"), Some("7"), Some("s=1;i=2"))
+    );
+    for bad in [
+        "positions: [1]\n",
+        "{{",
+        "positions:\n\t- x",
+        "positions: {}\nversion: 2\n",
+    ] {
+        let e = read(bad, false).unwrap_err();
+        assert!(e.starts_with("positions: "), "{bad:?}: {e}");
+        assert_eq!(read(bad, true), Ok(BTreeMap::new()), "{bad:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// Pods are those of this node, whatever else the file selects.
+#[test]
+fn only_pods_of_the_own_node_are_asked_for() {
+    let text = "
+job_name: k
+kubernetes_sd_configs:
+- {role: pod}
+- {role: pod, selectors: [{role: pod, label: app=x, field: status.phase=Running}]}
+- {role: pod, selectors: [{role: pod, field: spec.nodeName=n1}]}
+- {role: service}
+";
+    let job: crate::config::promtail::JobConfig = parse_yaml(Path::new("j"), text).unwrap();
+    let all = job.files("n1").kubernetes;
+    let fields: Vec<_> = all
+        .iter()
+        .map(|k| k.selectors.first().map(|s| s.field.as_str()))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            Some("spec.nodeName=n1"),
+            Some("status.phase=Running,spec.nodeName=n1"),
+            Some("spec.nodeName=n1"),
+            None,
+        ]
+    );
+    assert_eq!(all[1].selectors[0].label, "app=x");
 }

@@ -98,6 +98,11 @@ struct Reporter {
 }
 
 impl Reporter {
+    /// Counts what happened to objects of Kubernetes.
+    fn events(&self, all: impl IntoIterator<Item = ((&'static str, &'static str), u64)>) {
+        self.numbers.events(all);
+    }
+
     /// Counts an attempt that failed.
     fn failed(&self) {
         self.numbers.failed(self.kind, &self.job);

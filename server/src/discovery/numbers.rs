@@ -38,31 +38,74 @@ const OF_KINDS: [(&str, &str, &str); 5] = [
 /// Kinds that ask again and again, rather than wait for changes.
 const REFRESHED: [&str; 3] = ["dns", "docker", "http"];
 
-/// Failures of all jobs, by kind and job.
+/// Roles of Kubernetes whose events are counted, and what happens to their objects.
+const ROLES: [&str; 6] = [
+    "endpointslice",
+    "endpoints",
+    "node",
+    "pod",
+    "service",
+    "ingress",
+];
+const EVENTS: [&str; 3] = ["add", "delete", "update"];
+
+/// What is counted.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers(Mutex<BTreeMap<(&'static str, Arc<str>), u64>>);
+pub(crate) struct Numbers {
+    /// Failures of all jobs, by kind and job.
+    failures: Mutex<BTreeMap<(&'static str, Arc<str>), u64>>,
+    /// Events of Kubernetes, by role and what happened.
+    events: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
 
 impl Numbers {
     /// A kind runs for `job`: from now on its number is shown, even while it is nothing.
     pub(super) fn open(&self, kind: &'static str, job: &Arc<str>) {
-        let mut all = self.0.lock();
+        let mut all = self.failures.lock();
         all.entry((kind, Arc::clone(job))).or_default();
     }
 
     /// Counts an attempt that failed.
     pub(super) fn failed(&self, kind: &'static str, job: &Arc<str>) {
-        *self.0.lock().entry((kind, Arc::clone(job))).or_default() += 1;
+        let mut all = self.failures.lock();
+        *all.entry((kind, Arc::clone(job))).or_default() += 1;
+    }
+
+    /// Counts what happened to objects of a role of Kubernetes.
+    pub(super) fn events(
+        &self,
+        all: impl IntoIterator<Item = ((&'static str, &'static str), u64)>,
+    ) {
+        let mut events = self.events.lock();
+        for (of, n) in all {
+            *events.entry(of).or_default() += n;
+        }
     }
 
     /// Jobs that are no more are not shown, unless they failed: what was counted stays counted.
     pub(super) fn close(&self, job: &str) {
-        self.0.lock().retain(|(_, j), n| **j != *job || *n > 0);
+        let mut all = self.failures.lock();
+        all.retain(|(_, j), n| **j != *job || *n > 0);
     }
 }
 
 impl Collector for Numbers {
     fn collect(&self, out: &mut Vec<Family>) {
-        let all = self.0.lock();
+        let events = self.events.lock();
+        let each = ROLES.iter().flat_map(|r| EVENTS.map(|e| (*r, e)));
+        out.push(Family {
+            name: "prometheus_sd_kubernetes_events_total".to_owned(),
+            help: "The number of Kubernetes events handled.",
+            kind: Kind::Counter,
+            samples: each
+                .map(|(role, event)| Sample {
+                    suffix: Suffix::None,
+                    labels: vec![("event", event.to_owned()), ("role", role.to_owned())],
+                    value: events.get(&(role, event)).map_or(0.0, |n| *n as f64),
+                })
+                .collect(),
+        });
+        let all = self.failures.lock();
         for (kind, name, help) in OF_KINDS {
             let own = all.iter().filter(|((k, _), _)| *k == kind);
             let sum: u64 = own.map(|(_, n)| n).sum();

@@ -16,6 +16,7 @@ use crate::agent::{Agent, Destination, Door, Local, Plan, Reload, router};
 use crate::api::Api;
 use crate::config::promtail::{PromtailConfig, ServerConfig};
 use crate::http::{Guard, Listener, ListenerOptions, bind};
+use exporters::logs::stages::Inspect;
 
 /// How long the own store may take to take what was read last.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -93,6 +94,7 @@ fn serve_pages(
 struct InForce<'o> {
     agent: Agent,
     config: PromtailConfig,
+    inspect: Option<Inspect>,
     to: fn() -> Destination,
     load: Load,
     options: &'o ListenerOptions,
@@ -103,7 +105,7 @@ impl InForce<'_> {
     /// Reads the configuration again. A wrong one leaves everything as it is; one that cannot be
     /// started gives way to the old one.
     async fn reload(mut self) -> Result<(Self, Result<(), String>), String> {
-        let wanted = (self.load)().and_then(|c| Ok((Plan::new(c.clone())?, c)));
+        let wanted = (self.load)().and_then(|c| Ok((Plan::inspected(c.clone(), self.inspect)?, c)));
         let (plan, config) = match wanted {
             Ok(w) => w,
             Err(e) => return Ok((self, Err(format!("Error new Config: {e}")))),
@@ -120,7 +122,7 @@ impl InForce<'_> {
                 (a, Ok(()))
             }
             Err(e) => {
-                let old = Plan::new(self.config.clone())?;
+                let old = Plan::inspected(self.config.clone(), self.inspect)?;
                 let old = Agent::start(old, (self.to)(), self.options).await?;
                 (old, Err(format!("Error reloading config: {e}")))
             }
@@ -137,7 +139,7 @@ async fn serve(
     options: &ListenerOptions,
 ) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
-    let config = plan.config().clone();
+    let (config, inspect) = (plan.config().clone(), plan.inspect());
     let server = config.server.clone();
     let socket = if server.disable {
         None
@@ -153,6 +155,7 @@ async fn serve(
     let mut now = InForce {
         agent,
         config,
+        inspect,
         to,
         load,
         options,

@@ -34,6 +34,7 @@ pub(super) fn build(s: Settings<'_>, b: &Build<'_>) -> Result<Box<dyn Stage>, St
         ),
         stage("output", &[("source", text("content"))]),
     ]);
+    let s = s.weak();
     let sets_max = s.count("max_partial_lines", 100)?;
     Ok(Box::new(Cri {
         base: Nested(b.pipeline(&stages)?),

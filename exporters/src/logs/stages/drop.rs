@@ -15,7 +15,8 @@ enum Test {
 
 /// The stage.
 pub(super) struct Drop {
-    sources: Vec<String>,
+    /// All of them have to be there; an empty list holds always.
+    sources: Option<Vec<String>>,
     separator: String,
     test: Option<Test>,
     older_than_ns: Option<i64>,
@@ -25,24 +26,22 @@ pub(super) struct Drop {
 
 impl Drop {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
-        let sources = s.texts("source")?.unwrap_or_default();
-        if sources.iter().any(String::is_empty) {
-            return Err("source is empty: name an extracted value, or leave it out".into());
-        }
+        let s = s.weak();
+        let sources = s.texts("source")?;
         let test = match (s.text("expression")?, s.text("value")?) {
             (Some(_), Some(_)) => return Err("value and expression exclude each other".into()),
-            (None, Some(_)) if sources.is_empty() => return Err("value needs a source".into()),
-            (None, Some(v)) => Some(Test::Value(v.to_owned())),
-            (Some(e), None) => Some(Test::Expression(b.pattern("expression", e)?)),
+            (None, Some(_)) if sources.is_none() => return Err("value needs a source".into()),
+            (None, Some(v)) => Some(Test::Value(v.into_owned())),
+            (Some(e), None) => Some(Test::Expression(b.pattern("expression", &e)?)),
             (None, None) => None,
         };
         let older = s.text("older_than")?;
-        let older_than_ns = older.map(|t| b.duration("older_than", t)).transpose()?;
+        let older_than_ns = older.map(|t| b.duration("older_than", &t)).transpose()?;
         let longer = s.text("longer_than")?;
-        let longer = longer.map(|t| size(t).map_err(|e| format!("longer_than: {e}")));
+        let longer = longer.map(|t| size(&t).map_err(|e| format!("longer_than: {e}")));
         let longer_than = longer.transpose()?;
         let none = test.is_none() && older_than_ns.is_none() && longer_than.is_none();
-        if sources.is_empty() && none {
+        if sources.is_none() && none {
             return Err(
                 "at least one of source, expression, older_than, longer_than is required".into(),
             );
@@ -50,11 +49,11 @@ impl Drop {
         let reason = s.text("drop_counter_reason")?.filter(|r| !r.is_empty());
         Ok(Self {
             sources,
-            separator: s.text("separator")?.unwrap_or(";").to_owned(),
+            separator: s.text("separator")?.unwrap_or(";".into()).into_owned(),
             test,
             older_than_ns,
             longer_than,
-            reason: reason.unwrap_or("drop_stage").to_owned(),
+            reason: reason.unwrap_or("drop_stage".into()).into_owned(),
         })
     }
 
@@ -64,18 +63,22 @@ impl Drop {
         if !self.longer_than.is_none_or(long) || !self.older_than_ns.is_none_or(old) {
             return false;
         }
-        match &self.test {
-            None => self.sources.iter().all(|s| entry.extracted.contains_key(s)),
-            Some(test) if self.sources.is_empty() => test.holds(&entry.line),
-            Some(test) => self.joined(entry).is_some_and(|t| test.holds(&t)),
+        match (&self.test, &self.sources) {
+            (None, None) => true,
+            (None, Some(all)) => all.iter().all(|s| entry.extracted.contains_key(s)),
+            (Some(test), None) => test.holds(&entry.line),
+            (Some(test), Some(all)) => {
+                let joined = self.joined(all, entry);
+                joined.is_some_and(|t| test.holds(&t))
+            }
         }
     }
 
     /// Texts of the sources that exist; none when one of them has no text.
-    fn joined(&self, entry: &Entry) -> Option<String> {
+    fn joined(&self, sources: &[String], entry: &Entry) -> Option<String> {
         let mut out = String::new();
         let mut first = true;
-        for v in self.sources.iter().filter_map(|s| entry.extracted.get(s)) {
+        for v in sources.iter().filter_map(|s| entry.extracted.get(s)) {
             if !first {
                 out.push_str(&self.separator);
             }

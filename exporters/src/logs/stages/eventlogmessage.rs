@@ -27,6 +27,9 @@ impl EventLogMessage {
 
 /// A name in which everything but letters, digits and `_` has become `_`.
 fn sanitised(key: &str) -> String {
+    if key.is_empty() {
+        return "_".to_owned();
+    }
     let each = key.chars().enumerate().map(|(i, c)| match c {
         '0'..='9' if i == 0 => '_',
         c if c.is_ascii_alphanumeric() => c,
@@ -38,15 +41,13 @@ fn sanitised(key: &str) -> String {
 impl Simple for EventLogMessage {
     fn apply(&mut self, entry: &mut Entry, _now: Now<'_>) -> bool {
         let Some(text) = entry.text(&self.source).map(|t| t.into_owned()) else {
-            return true;
+            // What is known to be nothing ends the entry, as in the original.
+            return !entry.extracted.contains_key(&self.source);
         };
         for line in text.split("\r\n") {
             let Some((key, value)) = line.split_once(':') else {
                 continue;
             };
-            if key.is_empty() {
-                continue;
-            }
             let mut name = sanitised(key);
             if name != key && self.drop_invalid {
                 continue;
@@ -54,7 +55,7 @@ impl Simple for EventLogMessage {
             if !self.overwrite && entry.extracted.contains_key(&name) {
                 name.push_str("_extracted");
             }
-            let value = value.trim_matches(['\t', '\r', '\n', ' ']);
+            let value = value.trim();
             entry.extracted.insert(name, Value::Text(value.to_owned()));
         }
         true

@@ -25,14 +25,14 @@ pub(super) struct GeoIp {
 
 impl GeoIp {
     pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
-        let kind = match s.text("db_type")?.unwrap_or("") {
+        let kind = match s.text("db_type")?.as_deref().unwrap_or("") {
             "city" => Kind::City,
             "country" => Kind::Country,
             "asn" => Kind::Asn,
             other => return Err(format!("db_type: {other:?} is none of city, country, asn")),
         };
         let path = s.required("db")?;
-        let bytes = std::fs::read(path).map_err(|e| format!("db: {path}: {e}"))?;
+        let bytes = std::fs::read(path.as_ref()).map_err(|e| format!("db: {path}: {e}"))?;
         let database = Reader::from_source(bytes).map_err(|e| format!("db: {path}: {e}"))?;
         Ok(Self {
             source: s.source()?,
@@ -58,12 +58,16 @@ impl GeoIp {
                 put("geoip_continent_code", c.continent.code);
                 put("geoip_postal_code", c.postal.code);
                 put("geoip_timezone", c.location.time_zone);
-                if let Some(largest) = c.subdivisions.first() {
-                    put("geoip_subdivision_name", largest.names.english);
-                    put("geoip_subdivision_code", largest.iso_code);
+                // From the largest to the smallest, which says most.
+                if let Some(smallest) = c.subdivisions.last() {
+                    put("geoip_subdivision_name", smallest.names.english);
+                    put("geoip_subdivision_code", smallest.iso_code);
                 }
                 let place = (c.location.latitude, c.location.longitude);
-                if let (Some(latitude), Some(longitude)) = place {
+                // Without both it says 0 and 0, where nobody lives.
+                if let (Some(latitude), Some(longitude)) = place
+                    && place != (Some(0.0), Some(0.0))
+                {
                     put("geoip_location_latitude", Some(&latitude.to_string()));
                     put("geoip_location_longitude", Some(&longitude.to_string()));
                 }
@@ -229,6 +233,7 @@ mod tests {
 
     #[test]
     fn cities_countries_and_systems_have_their_labels() {
+        let country = V::Map(vec![("iso_code", V::Text("US"))]);
         let part = V::Map(vec![
             ("iso_code", V::Text("MO")),
             ("names", V::Map(vec![("en", V::Text("Missouri"))])),
@@ -238,7 +243,7 @@ mod tests {
             ("country", named("United States")),
             ("continent", V::Map(vec![("code", V::Text("NA"))])),
             ("postal", V::Map(vec![("code", V::Text("64184"))])),
-            ("subdivisions", V::List(vec![part])),
+            ("subdivisions", V::List(vec![country, part])),
             (
                 "location",
                 V::Map(vec![

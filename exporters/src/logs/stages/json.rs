@@ -42,17 +42,14 @@ impl Json {
 }
 
 impl Simple for Json {
-    fn apply(&mut self, entry: &mut Entry, now: Now<'_>) -> bool {
+    fn apply(&mut self, entry: &mut Entry, _now: Now<'_>) -> bool {
         let Some(text) = entry.input(self.source.as_deref()) else {
             return true;
         };
         let data = match serde_json::from_str::<Variable>(&text) {
-            Ok(v @ Variable::Object(_)) => jmespath::Rcvar::new(v),
-            _ if self.drop_malformed => {
-                now.numbers.dropped("json_parse_error");
-                return false;
-            }
-            _ => return true,
+            // `null` is an object without anything, as in the original.
+            Ok(v @ (Variable::Object(_) | Variable::Null)) => jmespath::Rcvar::new(v),
+            _ => return !self.drop_malformed,
         };
         for (name, expression) in &self.expressions {
             if let Ok(found) = expression.search(&data) {

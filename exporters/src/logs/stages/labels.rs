@@ -55,12 +55,13 @@ impl StaticLabels {
         }
         let mut pairs = Vec::new();
         for (name, _) in s.iter() {
-            if !is_label_name(name) {
-                return Err(format!("invalid label name: {name}"));
+            // Any text will do, unlike elsewhere.
+            if name.is_empty() {
+                return Err("invalid label name: it is empty".into());
             }
             // Nothing and the empty text are ignored.
             if let Some(v) = s.text(name)?.filter(|v| !v.is_empty()) {
-                pairs.push((name.to_owned(), v.to_owned()));
+                pairs.push((name.to_owned(), v.into_owned()));
             }
         }
         Ok(Self { pairs })
@@ -79,7 +80,8 @@ impl Simple for StaticLabels {
 fn list(node: &Node) -> Result<Vec<String>, String> {
     let names = match node {
         Node::Null => Vec::new(),
-        n => texts("list of labels", n)?,
+        n @ Node::List(_) => texts("list of labels", n)?,
+        other => return Err(format!("expected a list of labels, got {}", other.kind())),
     };
     if names.is_empty() {
         return Err("at least one label is required".into());

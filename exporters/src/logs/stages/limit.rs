@@ -108,6 +108,7 @@ impl Limit {
             Some(v) if v > 0.0 => Ok(v),
             _ => Err(format!("{name}: a number above 0 is required")),
         };
+        let s = s.weak();
         let drop = s.flag("drop", false)?;
         let label = s.text("by_label_name")?.filter(|l| !l.is_empty());
         if label.is_some() && !drop {
@@ -118,7 +119,7 @@ impl Limit {
             rate: positive(s.float("rate")?, "rate")?,
             burst: positive(s.int("burst")?.map(|n| n as f64), "burst")?,
             drop,
-            label: label.map(str::to_owned),
+            label: label.map(|l| l.into_owned()),
             distinct_max: distinct.clamp(DISTINCT_MIN, DISTINCT_MAX),
             all: None,
             by_value: HashMap::default(),

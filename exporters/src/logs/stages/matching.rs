@@ -17,11 +17,14 @@ struct Match {
 }
 
 pub(super) fn build(s: Settings<'_>, b: &Build<'_>) -> Result<Box<dyn Stage>, String> {
-    let selector = b.outside.language.selector(s.required("selector")?);
+    let selector = b.outside.language.selector(&s.required("selector")?);
     let selector = selector.map_err(|e| format!("selector: {e}"))?;
+    if s.text("pipeline_name")?.is_some_and(|n| n.is_empty()) {
+        return Err("pipeline_name is empty: name the pipeline, or leave it out".into());
+    }
     let stages = s.get("stages").unwrap_or(&Node::Null);
     let none = matches!(stages, Node::Null) || matches!(stages, Node::List(l) if l.is_empty());
-    let stages = match s.text("action")?.unwrap_or("keep") {
+    let stages = match s.text("action")?.as_deref().unwrap_or("keep") {
         "" | "keep" if none => return Err("stages: action keep requires at least one".into()),
         "" | "keep" => Some(b.pipeline(stages)?),
         "drop" if none => None,
@@ -32,7 +35,7 @@ pub(super) fn build(s: Settings<'_>, b: &Build<'_>) -> Result<Box<dyn Stage>, St
     Ok(Box::new(Match {
         selector,
         stages,
-        reason: reason.unwrap_or("match_stage").to_owned(),
+        reason: reason.unwrap_or("match_stage".into()).into_owned(),
     }))
 }
 

@@ -1,7 +1,10 @@
 //! `metrics`: counters, gauges and histograms of what stages found.
 
-use super::{Build, Now, Simple};
+use std::sync::Arc;
+
+use super::{Build, Now, Simple, is_label_name};
 use crate::logs::entry::{Entry, LabelSet, Value};
+use crate::logs::language::Language;
 use crate::logs::numbers::Shape;
 use crate::logs::settings::{Node, Settings, floats};
 
@@ -36,6 +39,7 @@ struct Metric {
 /// The stage.
 pub(super) struct Metrics {
     metrics: Vec<Metric>,
+    language: Arc<dyn Language>,
 }
 
 impl Metrics {
@@ -47,17 +51,20 @@ impl Metrics {
         for (name, node) in s.iter() {
             metrics.push(metric(name, node, b).map_err(|e| format!("{name}: {e}"))?);
         }
-        Ok(Self { metrics })
+        Ok(Self {
+            metrics,
+            language: b.outside.language.clone(),
+        })
     }
 }
 
 fn metric(name: &str, node: &Node, b: &Build<'_>) -> Result<Metric, String> {
     let s = Settings::of(node)?;
     let config = Settings::of(s.get("config").unwrap_or(&Node::Null))?;
-    let action = config.text("action")?.unwrap_or("").to_lowercase();
+    let action = config.text("action")?.unwrap_or_default().to_lowercase();
     let match_all = config.flag("match_all", false)?;
     let bytes = config.flag("count_entry_bytes", false)?;
-    let value = config.text("value")?.map(str::to_owned);
+    let value = config.text("value")?.map(|v| v.into_owned());
     let kind = s.required("type")?.to_lowercase();
     let unknown = |known: &str| format!("action: {action:?} is none of {known}");
     let (shape, action) = match kind.as_str() {
@@ -101,19 +108,22 @@ fn metric(name: &str, node: &Node, b: &Build<'_>) -> Result<Metric, String> {
             ));
         }
     };
-    let idle = s.text("max_idle_duration")?.unwrap_or("5m");
-    let idle_ns = b.duration("max_idle_duration", idle)?;
+    let idle = s.text("max_idle_duration")?.unwrap_or("5m".into());
+    let idle_ns = b.duration("max_idle_duration", &idle)?;
     if idle_ns < 1_000_000_000 {
         return Err(format!("max_idle_duration: {idle} is less than 1s"));
     }
     let prefix = s
         .text("prefix")?
         .filter(|p| !p.is_empty())
-        .unwrap_or(PREFIX);
+        .unwrap_or(PREFIX.into());
     let full = format!("{prefix}{name}");
-    let help = s.text("description")?.unwrap_or("");
+    if !is_metric_name(&full) {
+        return Err(format!("{full:?} is not the name of a metric"));
+    }
+    let help = s.text("description")?.unwrap_or_default();
     let numbers = &b.outside.numbers;
-    numbers.declare(&full, help, shape, idle_ns)?;
+    numbers.declare(&full, &help, shape, idle_ns)?;
     Ok(Metric {
         name: full,
         source: s.source()?.unwrap_or_else(|| name.to_owned()),
@@ -125,17 +135,29 @@ fn metric(name: &str, node: &Node, b: &Build<'_>) -> Result<Metric, String> {
     })
 }
 
-fn number(v: &Value) -> Option<f64> {
+fn is_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'))
+}
+
+/// The number of a value; a text may be a duration, which counts in seconds.
+fn number(v: &Value, l: &dyn Language) -> Option<f64> {
     match v {
         Value::Null => None,
         Value::Bool(b) => Some(f64::from(u8::from(*b))),
         Value::Float(f) => Some(*f),
-        Value::Text(t) => t.parse().ok(),
+        Value::Text(t) => {
+            let seconds = || Some(l.duration(t)? as f64 / 1e9);
+            t.parse().ok().or_else(seconds)
+        }
     }
 }
 
 impl Metric {
-    fn record(&self, entry: &Entry, labels: &LabelSet, now: Now<'_>) {
+    fn record(&self, entry: &Entry, labels: &LabelSet, now: Now<'_>, language: &dyn Language) {
         let found = entry.extracted.get(&self.source);
         let amount = match (self.match_all, self.bytes) {
             (true, true) => Some(entry.line.len() as f64),
@@ -154,7 +176,7 @@ impl Metric {
                 }
                 match self.action {
                     Action::Inc | Action::Dec => Some(1.0),
-                    _ => number(found),
+                    _ => number(found, language),
                 }
             }
         };
@@ -174,7 +196,7 @@ impl Metric {
 
 impl Simple for Metrics {
     fn apply(&mut self, entry: &mut Entry, now: Now<'_>) -> bool {
-        let inner = |n: &str| n.starts_with("__");
+        let inner = |n: &str| n.starts_with("__") || !is_label_name(n);
         let shown: LabelSet;
         let labels: &LabelSet = if entry.labels.keys().any(|n| inner(n)) {
             let visible = entry.labels.iter().filter(|(n, _)| !inner(n));
@@ -184,7 +206,7 @@ impl Simple for Metrics {
             &entry.labels
         };
         for m in &self.metrics {
-            m.record(entry, labels, now);
+            m.record(entry, labels, now, self.language.as_ref());
         }
         true
     }

@@ -17,6 +17,7 @@ mod docker;
 mod drop;
 mod eventlogmessage;
 mod geoip;
+mod inspect;
 mod json;
 mod labels;
 mod limit;
@@ -63,7 +64,12 @@ pub struct Outside {
     pub numbers: Arc<Numbers>,
     /// How many lines may leave all pipelines together.
     pub rate: Option<Arc<ReadRate>>,
+    /// Told what each stage does, when somebody wants to know.
+    pub inspect: Option<Inspect>,
 }
+
+/// Takes a text about what a stage has done.
+pub type Inspect = fn(&str);
 
 /// What a stage knows while it works.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +127,8 @@ impl<S: Simple> Stage for S {
 /// Stages in order.
 pub struct Pipeline {
     stages: Vec<Box<dyn Stage>>,
+    /// Their names, when somebody is told what they do.
+    inspected: Option<(Inspect, Vec<String>)>,
     numbers: Arc<Numbers>,
     /// None in a pipeline inside a stage.
     rate: Option<Arc<ReadRate>>,
@@ -207,6 +215,7 @@ impl Pipeline {
     pub fn empty(outside: &Outside) -> Self {
         Self {
             stages: Vec::new(),
+            inspected: None,
             numbers: outside.numbers.clone(),
             rate: outside.rate.clone(),
         }
@@ -231,6 +240,7 @@ impl Pipeline {
         };
         let build = Build { outside, depth };
         let mut out = Vec::with_capacity(list.len());
+        let mut names = Vec::new();
         for node in list {
             let Node::Map(pairs) = node else {
                 return Err(wrong(format!(
@@ -248,10 +258,12 @@ impl Pipeline {
                 )));
             };
             let built = stage(name, settings, &build);
+            names.push(name.clone());
             out.push(built.map_err(|e| wrong(format!("invalid {name} stage config: {e}")))?);
         }
         Ok(Self {
             stages: out,
+            inspected: outside.inspect.map(|i| (i, names)),
             numbers: outside.numbers.clone(),
             rate: outside.rate.clone().filter(|_| depth == 0),
         })
@@ -338,7 +350,21 @@ impl Pipeline {
             numbers: &numbers,
         };
         for i in first..self.stages.len() {
-            match self.stages[i].run(entry, now) {
+            let before = self.inspected.as_ref().map(|_| Entry {
+                ticket: None,
+                ..entry.clone()
+            });
+            let flow = self.stages[i].run(entry, now);
+            if let (Some(before), Some((told, names))) = (&before, &self.inspected) {
+                let name = names.get(i).map_or("", String::as_str);
+                let one = |e: Option<&Entry>| inspect::tell(*told, name, before, e);
+                match &flow {
+                    Flow::On(e) => one(Some(e)),
+                    Flow::Gone => one(None),
+                    Flow::Several(all) => all.iter().for_each(|e| one(Some(e))),
+                }
+            }
+            match flow {
                 Flow::On(e) => entry = e,
                 Flow::Gone => return,
                 Flow::Several(all) => {

@@ -27,7 +27,8 @@ struct Block {
 impl Block {
     /// The block as an entry; empties it.
     fn take(&mut self) -> Option<Entry> {
-        if self.lines == 0 {
+        // Lines of nothing alone make no block; they go on counting.
+        if self.text.is_empty() {
             return None;
         }
         let s = &self.start;
@@ -43,7 +44,7 @@ impl Block {
     }
 
     fn push(&mut self, line: &str, ticket: Option<crate::logs::entry::Ticket>, now_ns: i64) {
-        if self.lines > 0 {
+        if !self.text.is_empty() {
             self.text.push('\n');
         }
         self.text.push_str(line);
@@ -66,12 +67,19 @@ pub(super) struct Multiline {
 
 impl Multiline {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
-        let wait = s.text("max_wait_time")?.unwrap_or("3s");
+        let s = s.weak();
+        let wait = s.text("max_wait_time")?.unwrap_or("3s".into());
         let lines_max = s.count("max_lines", 128)?;
+        let first = s.text("firstline")?.ok_or("firstline is required")?;
         Ok(Self {
-            first: b.pattern("firstline", s.required("firstline")?)?,
-            lines_max: if lines_max == 0 { 128 } else { lines_max },
-            wait_ns: b.duration("max_wait_time", wait)?,
+            first: b.pattern("firstline", &first)?,
+            // None is no bound.
+            lines_max: if lines_max == 0 {
+                usize::MAX
+            } else {
+                lines_max
+            },
+            wait_ns: b.duration("max_wait_time", &wait)?,
             blocks: BTreeMap::new(),
         })
     }

@@ -11,7 +11,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
-        let source = s.required("source")?.to_owned();
+        let source = s.required("source")?.into_owned();
         Ok(Self { source })
     }
 }

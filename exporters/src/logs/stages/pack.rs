@@ -20,6 +20,7 @@ pub(super) struct Pack {
 
 impl Pack {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
+        let s = s.weak();
         Ok(Self {
             names: s.texts("labels")?.unwrap_or_default(),
             ingest_timestamp: s.flag("ingest_timestamp", true)?,
@@ -30,11 +31,12 @@ impl Pack {
 
 impl Simple for Pack {
     fn apply(&mut self, entry: &mut Entry, now: Now<'_>) -> bool {
+        // Labels that the entry came with are among what was extracted; those that a stage has set
+        // without that stay labels.
         let mut packed = BTreeMap::new();
         for n in &self.names {
-            let label = entry.labels.get(n).cloned();
-            if let Some(v) = entry.text(n).map(|t| t.into_owned()).or(label) {
-                packed.insert(n.as_str(), v);
+            if let Some(v) = entry.text(n) {
+                packed.insert(n.as_str(), v.into_owned());
             }
         }
         let mut line = String::from("{");
@@ -48,7 +50,7 @@ impl Simple for Pack {
         }
         put(ENTRY, ':');
         put(&entry.line, '}');
-        for n in &self.names {
+        for n in packed.keys() {
             entry.remove_label(n);
         }
         entry.line = line;

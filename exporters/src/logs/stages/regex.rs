@@ -16,7 +16,7 @@ pub(super) struct Regex {
 impl Regex {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
         Ok(Self {
-            pattern: b.pattern("expression", s.required("expression")?)?,
+            pattern: b.pattern("expression", &s.required("expression")?)?,
             source: s.source()?,
         })
     }

@@ -17,10 +17,10 @@ pub(super) struct Replace {
 
 impl Replace {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
-        let template = s.text("replace")?.unwrap_or("");
-        let template = b.outside.language.template(template);
+        let template = s.text("replace")?.unwrap_or_default();
+        let template = b.outside.language.template(&template);
         Ok(Self {
-            pattern: b.pattern("expression", s.required("expression")?)?,
+            pattern: b.pattern("expression", &s.required("expression")?)?,
             source: s.source()?,
             template: template.map_err(|e| format!("replace: {e}"))?,
         })
@@ -43,18 +43,17 @@ impl Simple for Replace {
         for (n, groups) in matches.iter().enumerate() {
             for (i, range) in groups.iter().enumerate().skip(1) {
                 let Some(range) = range else { continue };
-                // A group inside one that is replaced already.
-                if range.start < done {
-                    continue;
-                }
                 let captured = text.get(range.clone()).unwrap_or("");
                 data.insert("Value".into(), captured.to_owned());
                 let Ok(new) = self.template.run(&data) else {
                     return true;
                 };
-                out.push_str(text.get(done..range.start).unwrap_or(""));
-                out.push_str(&new);
-                done = range.end;
+                // A group inside one that is replaced already is found, but not put anywhere.
+                if range.start >= done {
+                    out.push_str(text.get(done..range.start).unwrap_or(""));
+                    out.push_str(&new);
+                    done = range.end;
+                }
                 if n == 0
                     && let Some((_, name)) = self.pattern.names().iter().find(|(g, _)| *g == i)
                 {

@@ -14,6 +14,7 @@ pub(super) struct Sampling {
 
 impl Sampling {
     pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
+        let s = s.weak();
         let rate = s.float("rate")?.ok_or("rate is required")?;
         if !(0.0..=1.0).contains(&rate) {
             return Err(format!("rate: {rate} is not between 0 and 1"));
@@ -21,7 +22,7 @@ impl Sampling {
         let reason = s.text("drop_counter_reason")?.filter(|r| !r.is_empty());
         Ok(Self {
             rate,
-            reason: reason.unwrap_or("sampling_stage").to_owned(),
+            reason: reason.unwrap_or("sampling_stage".into()).into_owned(),
             chance: Chance::default(),
         })
     }

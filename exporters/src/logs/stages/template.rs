@@ -16,9 +16,9 @@ pub(super) struct TemplateStage {
 
 impl TemplateStage {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
-        let template = b.outside.language.template(s.required("template")?);
+        let template = b.outside.language.template(&s.required("template")?);
         Ok(Self {
-            source: s.required("source")?.to_owned(),
+            source: s.required("source")?.into_owned(),
             template: template.map_err(|e| format!("template: {e}"))?,
         })
     }

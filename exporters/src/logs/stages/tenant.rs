@@ -18,8 +18,13 @@ pub(super) struct Tenant(From);
 
 impl Tenant {
     pub(super) fn new(s: Settings<'_>) -> Result<Self, String> {
-        let given =
-            |key| Ok::<_, String>(s.text(key)?.filter(|t| !t.is_empty()).map(str::to_owned));
+        let given = |key| {
+            Ok::<_, String>(
+                s.text(key)?
+                    .filter(|t| !t.is_empty())
+                    .map(|t| t.into_owned()),
+            )
+        };
         match (given("label")?, given("source")?, given("value")?) {
             (Some(l), None, None) => Ok(Self(From::Label(l))),
             (None, Some(s), None) => Ok(Self(From::Source(s))),

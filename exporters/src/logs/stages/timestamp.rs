@@ -82,7 +82,8 @@ fn unix(text: &str, unit: i64) -> Option<i64> {
                 .collect();
             let rest: i64 = nine.parse().ok()?;
             let whole: i64 = whole.parse::<i64>().ok()?.checked_mul(unit)?;
-            whole.checked_add(if text.starts_with('-') { -rest } else { rest })
+            // The fraction goes up from the second, also before 1970, as in the original.
+            whole.checked_add(rest)
         }
         _ => text.parse::<i64>().ok()?.checked_mul(unit),
     }
@@ -97,13 +98,13 @@ fn with_year(read: &Zoned, now_ns: i64) -> Option<Zoned> {
         (1, 12) => now.year() + 1,
         _ => now.year(),
     };
-    read.datetime()
-        .with()
-        .year(year)
-        .build()
-        .ok()?
-        .to_zoned(read.time_zone().clone())
-        .ok()
+    // In a year without it the 29th of February is the 1st of March.
+    let dated = read.datetime().with().year(year).build();
+    let dated = dated.or_else(|_| {
+        let next = read.datetime().with().year(year).month(3).day(1);
+        next.build()
+    });
+    dated.ok()?.to_zoned(read.time_zone().clone()).ok()
 }
 
 /// The stage.
@@ -119,17 +120,20 @@ pub(super) struct Timestamp {
 
 impl Timestamp {
     pub(super) fn new(s: Settings<'_>, b: &Build<'_>) -> Result<Self, String> {
-        let mut formats = vec![Format::new(s.required("format")?)];
+        let mut formats = vec![Format::new(&s.required("format")?)];
         for f in s.texts("fallback_formats")?.unwrap_or_default() {
             formats.push(Format::new(&f));
         }
         let zone = match s.text("location")? {
             None => TimeZone::UTC,
-            Some(name) => {
-                TimeZone::get(name).map_err(|_| format!("location: unknown time zone {name:?}"))?
-            }
+            Some(name) => match name.as_ref() {
+                "" | "UTC" => TimeZone::UTC,
+                "Local" => TimeZone::system(),
+                name => TimeZone::get(name)
+                    .map_err(|_| format!("location: unknown time zone {name:?}"))?,
+            },
         };
-        let fudge = match s.text("action_on_failure")?.unwrap_or("fudge") {
+        let fudge = match s.text("action_on_failure")?.as_deref().unwrap_or("fudge") {
             "fudge" => true,
             "skip" => false,
             other => {
@@ -139,7 +143,7 @@ impl Timestamp {
             }
         };
         Ok(Self {
-            source: s.required("source")?.to_owned(),
+            source: s.required("source")?.into_owned(),
             formats,
             zone,
             fudge,
@@ -190,7 +194,7 @@ mod tests {
     #[test]
     fn unix_times_may_have_a_fraction_in_seconds_only() {
         assert_eq!(unix("1.25", 1_000_000_000), Some(1_250_000_000));
-        assert_eq!(unix("-1.5", 1_000_000_000), Some(-1_500_000_000));
+        assert_eq!(unix("-1.5", 1_000_000_000), Some(-500_000_000));
         assert_eq!(unix("12", 1_000_000), Some(12_000_000));
         assert_eq!(unix("1.5", 1_000_000), None);
         assert_eq!(unix("1.x", 1_000_000_000), None);
@@ -205,6 +209,7 @@ mod tests {
             ("2024-01-02T00:00[UTC]", "0000-12-31T23:00[UTC]", 2023),
             ("2023-12-31T23:00[UTC]", "0000-01-01T00:00[UTC]", 2024),
             ("2023-06-01T00:00[UTC]", "0000-12-01T00:00[UTC]", 2023),
+            ("2023-03-01T00:00[UTC]", "0000-02-29T10:00[UTC]", 2023),
         ] {
             assert_eq!(with_year(&at(read), ns(now)).unwrap().year(), year);
         }

@@ -271,8 +271,7 @@ impl Followed {
         }
     }
 
-    /// The path is not to be read any more, or not there. True when nothing of it is left to be
-    /// read or delivered.
+    /// The path is not there any more. True when nothing of it is left to be read or delivered.
     pub(super) fn vanished(&mut self, path: &Path, now_ns: i64) -> bool {
         if let Some(r) = self.current.take() {
             self.put_rotated(r);
@@ -283,6 +282,12 @@ impl Followed {
             self.find_unseen(path, (0, 0, None), now_ns);
         }
         self.rotated.is_empty()
+    }
+
+    /// All that was read of its files is delivered or given up.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut all = self.rotated.iter().chain(&self.current);
+        all.all(|r| r.mark.progress.is_idle())
     }
 
     /// Bytes of the path's file that are done; none without a file there.

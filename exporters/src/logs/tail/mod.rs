@@ -81,11 +81,20 @@ pub struct FileNumbers {
     pub file_bytes: u64,
 }
 
+/// What is followed: the number of its job, its path, and which of the targets of the job that
+/// name it, when several give its lines other labels.
+type Key = (usize, PathBuf, usize);
+
+/// Files that are wanted, with the number of their target.
+type Wanted = BTreeMap<Key, usize>;
+
 /// All files that are followed.
 #[derive(Debug, Default)]
 pub struct Files {
     targets: Vec<Target>,
-    followed: BTreeMap<(usize, PathBuf), Source>,
+    followed: BTreeMap<Key, Source>,
+    /// Those of them that nobody wants any more though they are there; true when no more is read.
+    leaving: BTreeMap<Key, bool>,
     known: Known,
     ledger: Arc<Ledger>,
     /// Folders with their time of change at the last look.
@@ -143,9 +152,65 @@ impl Files {
         self.folders.iter().any(|(f, at)| changed_at(f) != *at)
     }
 
+    /// Target number `i` names a file. Targets that say the same of it are one.
+    fn want(&self, wanted: &mut Wanted, file: PathBuf, i: usize) {
+        let Some(t) = self.targets.get(i) else {
+            return;
+        };
+        let key = |n| (t.job, file.clone(), n);
+        let same = |o: &usize| self.targets.get(*o).is_some_and(|o| o.labels == t.labels);
+        let mut others = wanted.range(key(0)..=key(usize::MAX));
+        if others.any(|(_, o)| same(o)) {
+            return;
+        }
+        let labels = labelled(t, &file);
+        let mut known = self.followed.range(key(0)..=key(usize::MAX));
+        let own = known.find(|(k, f)| *f.labels() == labels && !wanted.contains_key(*k));
+        let own = own.map(|(k, _)| k.clone());
+        // Else one whose labels have changed, or a new one.
+        let free = || (0..).map(key).find(|k| !wanted.contains_key(k));
+        if let Some(key) = own.or_else(free) {
+            wanted.insert(key, i);
+        }
+    }
+
+    /// What is not wanted any more: a file that is gone is read to its end, one that is still there
+    /// until the next look. Then its place is kept, for whoever names it again.
+    fn let_go(&mut self, wanted: &Wanted, now_ns: i64, events: &mut Vec<Event>) {
+        self.leaving.retain(|k, _| !wanted.contains_key(k));
+        let gone = self.followed.keys().filter(|k| !wanted.contains_key(*k));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            let Some(f) = self.followed.get_mut(&key) else {
+                continue;
+            };
+            let (name, there) = (key.1.to_string_lossy(), key.1.exists());
+            let left = self.leaving.contains_key(&key);
+            if there || left {
+                self.leaving.insert(key.clone(), left);
+                if !left || !f.is_idle() {
+                    continue;
+                }
+                if let Some(done) = f.done().filter(|_| there) {
+                    self.known.records.retain(|r| r.path != name);
+                    f.records(&mut self.known.records);
+                    let name = name.clone().into_owned();
+                    self.known.offsets.insert(name, done.to_string());
+                }
+            } else if f.vanished(&key.1, now_ns) {
+                self.known.offsets.remove(name.as_ref());
+                self.known.records.retain(|r| r.path != name);
+            } else {
+                continue;
+            }
+            self.leaving.remove(&key);
+            self.followed.remove(&key);
+            events.push(Event::Stopped(key.1));
+        }
+    }
+
     /// Looks for files that are new or gone. Cost: one listing of each folder of the patterns.
     pub fn refresh(&mut self, now_ns: i64, events: &mut Vec<Event>) {
-        let mut wanted: BTreeMap<(usize, PathBuf), usize> = BTreeMap::new();
+        let mut wanted = Wanted::new();
         let mut folders = BTreeMap::new();
         for (i, t) in self.targets.iter().enumerate() {
             let (files, seen) = t.path.expand();
@@ -155,30 +220,18 @@ impl Files {
             }
             for f in files {
                 if !t.exclude.as_ref().is_some_and(|e| e.matches(&f)) {
-                    wanted.entry((t.job, f)).or_insert(i);
+                    self.want(&mut wanted, f, i);
                 }
             }
         }
         self.folders = folders;
-        let gone: Vec<_> = self
-            .followed
-            .iter_mut()
-            .filter(|(k, _)| !wanted.contains_key(*k))
-            .filter_map(|(k, f)| f.vanished(&k.1, now_ns).then(|| k.clone()))
-            .collect();
-        for key in gone {
-            self.followed.remove(&key);
-            let name = key.1.to_string_lossy();
-            self.known.offsets.remove(name.as_ref());
-            self.known.records.retain(|r| r.path != name);
-            events.push(Event::Stopped(key.1));
-        }
+        self.let_go(&wanted, now_ns, events);
         self.recover(&wanted, now_ns);
         for (key, target) in wanted {
             if let Some(f) = self.followed.get_mut(&key) {
                 let own = self.targets.get(target).map(|t| labelled(t, &key.1));
-                if let Some(labels) = own.filter(|l| *l != **f.labels()) {
-                    *f.labels() = Arc::new(labels);
+                if let Some(labels) = own.filter(|l| l != f.labels()) {
+                    f.label(labels);
                 }
                 continue;
             }
@@ -207,7 +260,7 @@ impl Files {
 
     /// Finds files again that were followed when an earlier run ended and have left their path since
     /// without a new one there.
-    fn recover(&mut self, wanted: &BTreeMap<(usize, PathBuf), usize>, now_ns: i64) {
+    fn recover(&mut self, wanted: &Wanted, now_ns: i64) {
         if std::mem::replace(&mut self.recovered, true) {
             return;
         }
@@ -218,14 +271,19 @@ impl Files {
             .map(|r| PathBuf::from(&r.path))
             .collect();
         for path in paths.into_iter().filter(|p| !p.exists()) {
-            for t in &self.targets {
-                let key = (t.job, path.clone());
+            let mut own = Wanted::new();
+            for (i, t) in self.targets.iter().enumerate() {
                 let excluded = t.exclude.as_ref().is_some_and(|e| e.matches(&path));
-                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
                 let packed = t.manner.packing.is_some();
-                if known || excluded || packed || !t.path.matches(&path) {
-                    continue;
+                if !excluded && !packed && t.path.matches(&path) {
+                    self.want(&mut own, path.clone(), i);
                 }
+            }
+            for (key, i) in own {
+                let known = wanted.contains_key(&key) || self.followed.contains_key(&key);
+                let Some(t) = self.targets.get(i).filter(|_| !known) else {
+                    continue;
+                };
                 let labels = Arc::new(labelled(t, &path));
                 let (lines, known) = ((labels, t.manner.charset), (&self.known, &self.ledger));
                 if let Some(f) = Followed::open_missing(&path, lines, known, now_ns) {
@@ -247,7 +305,12 @@ impl Files {
         let mut sum = 0;
         // All before any: of two jobs that read a file neither goes on to the next one unseen by
         // the other.
-        for ((_, path), f) in &mut self.followed {
+        let leaving = &self.leaving;
+        let stays = self
+            .followed
+            .iter_mut()
+            .filter(|(k, _)| !leaving.contains_key(*k));
+        for ((_, path, _), f) in stays {
             if let Err(e) = f.look(path, now_ns) {
                 events.push(Event::Failed(path.clone(), e.to_string()));
             }
@@ -258,7 +321,8 @@ impl Files {
         // Who is first changes, so that nobody is always last behind the others.
         for pass in [first..n, 0..first] {
             let some = self.followed.iter_mut().skip(pass.start).take(pass.len());
-            for ((job, path), f) in some.filter(|((job, _), _)| ready(*job)) {
+            let some = some.filter(|(k, _)| leaving.get(*k) != Some(&true));
+            for ((job, path, _), f) in some.filter(|((job, ..), _)| ready(*job)) {
                 match f.turn(now_ns, &mut |e| out(*job, e)) {
                     Ok(n) => sum += n,
                     Err(e) => events.push(Event::Failed(path.clone(), e.to_string())),
@@ -280,7 +344,7 @@ impl Files {
             .collect();
         let mut records: Vec<Record> = Vec::new();
         let mut live = BTreeSet::new();
-        for ((_, path), f) in &self.followed {
+        for ((_, path, _), f) in &self.followed {
             let name = path.to_string_lossy().into_owned();
             f.records(&mut records);
             let first = live.insert(name.clone());
@@ -325,7 +389,7 @@ impl Files {
     /// Numbers of every file.
     pub fn numbers(&self) -> impl Iterator<Item = (&Path, FileNumbers)> {
         let all = self.followed.iter();
-        all.map(|((_, path), f)| (path.as_path(), f.numbers()))
+        all.map(|((_, path, _), f)| (path.as_path(), f.numbers()))
     }
 }
 

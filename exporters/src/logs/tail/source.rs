@@ -80,11 +80,27 @@ impl Source {
         }
     }
 
-    /// Labels of its lines.
-    pub(super) fn labels(&mut self) -> &mut Arc<LabelSet> {
+    /// All that was read is delivered or given up.
+    pub(super) fn is_idle(&self) -> bool {
         match self {
-            Self::Grows(f) => &mut f.labels,
-            Self::Packed(p) => &mut p.labels,
+            Self::Grows(f) => f.is_idle(),
+            Self::Packed(p) => p.is_idle(),
+        }
+    }
+
+    /// Labels of its lines.
+    pub(super) fn labels(&self) -> &LabelSet {
+        match self {
+            Self::Grows(f) => &f.labels,
+            Self::Packed(p) => &p.labels,
+        }
+    }
+
+    /// Its lines have other labels from now on.
+    pub(super) fn label(&mut self, labels: LabelSet) {
+        match self {
+            Self::Grows(f) => f.labels = Arc::new(labels),
+            Self::Packed(p) => p.labels = Arc::new(labels),
         }
     }
 

@@ -244,6 +244,53 @@ fn target(path: PathBuf, manner: Manner) -> Target {
     }
 }
 
+/// Two targets of a job that give one file's lines other labels both read it; the same twice is one.
+#[test]
+fn targets_with_other_labels_read_the_same_file() {
+    let d = Folder::new("twice");
+    d.append("a.log", "1\n");
+    let mut f = Files::new(Known::default(), Arc::default());
+    let with = |value: &str, pattern: &str| Target {
+        labels: [("app".to_owned(), value.to_owned())].into(),
+        ..target(d.0.join(pattern), Manner::default())
+    };
+    let all = [with("x", "a.log"), with("y", "*.log"), with("x", "*")];
+    f.set_targets(all.to_vec());
+    f.refresh(0, &mut Vec::new());
+    let seen = |f: &mut Files| {
+        let all = read(f).into_iter();
+        let all = all.map(|e| format!("{} {}", e.labels["app"], e.line));
+        // Whose turn is first changes.
+        all.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&mut f), ["x 1", "y 1"]);
+    let saved = f.positions();
+    assert_eq!(saved.offsets.len(), 1);
+    d.append("a.log", "2\n");
+    // The one that is left goes on, whichever it was; the other one ends with the next look.
+    f.set_targets(all[1..2].to_vec());
+    f.refresh(1, &mut Vec::new());
+    assert_eq!(seen(&mut f), ["x 2", "y 2"]);
+    f.refresh(2, &mut Vec::new());
+    d.append("a.log", "3\n");
+    assert_eq!(seen(&mut f), ["y 3"]);
+    // Nobody names it for a while: its place is kept.
+    f.set_targets(Vec::new());
+    f.refresh(3, &mut Vec::new());
+    assert!(seen(&mut f).is_empty());
+    let mut events = Vec::new();
+    f.refresh(4, &mut events);
+    assert_eq!(events, [Event::Stopped(d.0.join("a.log"))]);
+    let mut again = Files::new(f.positions(), Arc::default());
+    again.set_targets(all.to_vec());
+    again.refresh(5, &mut Vec::new());
+    d.append("a.log", "4\n");
+    assert_eq!(seen(&mut again), ["x 4", "y 4"]);
+    f.set_targets(all[..1].to_vec());
+    f.refresh(6, &mut Vec::new());
+    assert_eq!(seen(&mut f), ["x 4"]);
+}
+
 #[test]
 fn lines_of_two_bytes_a_letter() {
     let d = Folder::new("wide");

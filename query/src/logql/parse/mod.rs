@@ -58,7 +58,7 @@ impl ParseError {
         }
     }
 
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             position: None,

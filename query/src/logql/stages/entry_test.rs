@@ -1,11 +1,13 @@
-//! A whole log query as a test of single entries, for those who have entries without a store.
+//! Matchers and line filters as a test of single entries, for those who have entries without a
+//! store.
 
 use engine::model::{Labels, Matcher};
 
 use super::{Entry, Hints, Pipeline, Surroundings};
-use crate::logql::parse::{ParseError, parse_log};
+use crate::logql::ast::{Expr, LineOp, Stage};
+use crate::logql::parse::{ParseError, parse_unchecked_selectors};
 
-/// A compiled log query.
+/// A compiled selector with its line filters.
 #[derive(Debug)]
 pub struct EntryTest {
     matchers: Vec<Matcher>,
@@ -13,12 +15,30 @@ pub struct EntryTest {
 }
 
 impl EntryTest {
-    /// Compiles a log query.
+    /// Compiles what the log agent calls a selector: at least one matcher, which may match
+    /// everything, and line filters of one text or pattern each.
     ///
     /// # Errors
-    /// When the text is none.
-    pub fn new(query: &str) -> Result<Self, ParseError> {
-        let query = parse_log(query)?;
+    /// When the text says anything else.
+    pub fn new(text: &str) -> Result<Self, ParseError> {
+        let Expr::Log(query) = parse_unchecked_selectors(text)? else {
+            return Err(ParseError::new(
+                "only matchers and line filters are supported",
+            ));
+        };
+        if query.matchers.is_empty() {
+            return Err(ParseError::new("at least one matcher is required"));
+        }
+        let plain = |s: &Stage| match s {
+            Stage::Line(LineOp::Pattern | LineOp::NotPattern, _) => false,
+            Stage::Line(_, one) => matches!(one.as_slice(), [m] if !m.ip),
+            _ => false,
+        };
+        if !query.stages.iter().all(plain) {
+            return Err(ParseError::new(
+                "only matchers and line filters are supported",
+            ));
+        }
         Ok(Self {
             pipeline: Pipeline::compile(&query.stages)?,
             matchers: query.matchers,
@@ -53,14 +73,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matchers_filters_and_stages_all_count() {
-        let test = EntryTest::new(r#"{a=~"x|y"} |= "b" != "c" | logfmt | n > 1"#).unwrap();
+    fn matchers_and_filters_all_count() {
+        let test = EntryTest::new(r#"{a=~"x|y"} |= "b" != "c""#).unwrap();
         assert!(test.takes(|n| if n == "a" { "x" } else { "" }));
         assert!(!test.takes(|_| ""));
         let passes = |line| test.passes(Labels::default, line, 0);
-        assert!(passes("b n=2"));
-        assert!(!passes("b n=1"));
-        assert!(!passes("b c n=2"));
-        assert!(EntryTest::new("rate({a=\"x\"}[1m])").is_err());
+        assert!(passes("b"));
+        assert!(!passes("a"));
+        assert!(!passes("b c"));
+    }
+
+    #[test]
+    fn selectors_have_matchers_and_line_filters() {
+        for good in [
+            r#"{a="x"}"#,
+            r#"{a=""}"#,
+            r#"{a!="x"} |= "b" !~ "c" |~ "d" != "e""#,
+        ] {
+            assert!(EntryTest::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "{}",
+            r#"{a="x"} | json"#,
+            r#"{a="x"} |= "b" or "c""#,
+            r#"{a="x"} |= ip("10.0.0.0/8")"#,
+            r#"{a="x"} |> "<_>""#,
+            r#"rate({a="x"}[1m])"#,
+            r#"{a="x""#,
+        ] {
+            assert!(EntryTest::new(bad).is_err(), "{bad}");
+        }
     }
 }

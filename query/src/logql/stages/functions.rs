@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 
 use super::{LabelSet, Surroundings};
 use crate::regex::GoRegex;
-use crate::template::{Budget, Function, Host, Kind, Map, Value, family, query_escape};
-use crate::text::{bytes, float, go_duration, layout};
+use crate::template::args::{A, I, T, int, text, to_float, to_int};
+use crate::template::{Budget, Function, Host, Kind, Map, Value, family, json, query_escape};
+use crate::text::{bytes, go_duration, layout};
 
 /// Bounds for one line.
 pub(super) const BUDGET: Budget = Budget {
@@ -21,10 +22,6 @@ pub(super) const BUDGET: Budget = Budget {
 const REPEAT_BYTES_MAX: usize = 1 << 20;
 
 type Answer = Result<Value, String>;
-
-const T: Kind = Kind::Text;
-const I: Kind = Kind::Int;
-const A: Kind = Kind::Any;
 
 /// The table.
 pub const TABLE: &[Function] = &[
@@ -119,7 +116,7 @@ pub const TABLE: &[Function] = &[
     Function::pure("b64dec", &[T], |a| Ok(base64_decode(text(a, 0)).into())),
     Function::pure("fromJson", &[T], |a| {
         let parsed = serde_json::from_str::<serde_json::Value>(text(a, 0));
-        Ok(parsed.map_or(Value::Nil, |v| json(&v)))
+        Ok(parsed.map_or(Value::Nil, |v| json::value(&v)))
     }),
     Function::pure("int", &[A], |a| Ok(Value::Int(to_int(a.first())))),
     Function::pure("float64", &[A], |a| Ok(Value::Float(to_float(a.first())))),
@@ -238,14 +235,6 @@ fn dated(v: &Value, layout_text: &str) -> Value {
         Value::Time(t) => layout::format(t, layout_text).into(),
         _ => Value::Nil,
     }
-}
-
-fn text(a: &[Value], i: usize) -> &str {
-    a.get(i).and_then(Value::as_text).unwrap_or("")
-}
-
-fn int(a: &[Value], i: usize) -> i64 {
-    a.get(i).and_then(Value::as_int).unwrap_or(0)
 }
 
 fn time(ns: i64, zone: &TimeZone) -> Value {
@@ -441,59 +430,6 @@ fn base64_decode(s: &str) -> String {
             };
             format!("illegal base64 data at input byte {at}")
         }
-    }
-}
-
-fn json(v: &serde_json::Value) -> Value {
-    match v {
-        serde_json::Value::Null => Value::Nil,
-        serde_json::Value::Bool(b) => Value::Bool(*b),
-        serde_json::Value::Number(n) => Value::Float(n.as_f64().unwrap_or(0.0)),
-        serde_json::Value::String(s) => s.as_str().into(),
-        serde_json::Value::Array(a) => a.iter().map(json).collect::<Vec<_>>().into(),
-        serde_json::Value::Object(o) => Value::Map(Arc::new(Map {
-            entries: o
-                .iter()
-                .map(|(k, v)| (k.as_str().into(), json(v)))
-                .collect(),
-            texts: false,
-        })),
-    }
-}
-
-/// Texts that are no whole number are 0; decimals of zero are dropped.
-fn to_int(v: Option<&Value>) -> i64 {
-    match v {
-        Some(Value::Float(x)) => *x as i64,
-        Some(Value::Bool(b)) => i64::from(*b),
-        Some(Value::Text(s)) => {
-            let s = match s.split_once('.') {
-                Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
-                _ => s,
-            };
-            let plain =
-                !s.contains(['.', 'e', 'E', 'p', 'P', 'i', 'I', 'n', 'N']) || s.starts_with("0x");
-            plain
-                .then(|| {
-                    s.parse()
-                        .ok()
-                        .or_else(|| float::parse_number(s).map(|v| v as i64))
-                })
-                .flatten()
-                .unwrap_or(0)
-        }
-        Some(v) => v.as_int().unwrap_or(0),
-        None => 0,
-    }
-}
-
-fn to_float(v: Option<&Value>) -> f64 {
-    match v {
-        Some(Value::Float(x)) => *x,
-        Some(Value::Bool(b)) => f64::from(u8::from(*b)),
-        Some(Value::Text(s)) => float::parse_float(s).unwrap_or(0.0),
-        Some(v) => v.as_int().map_or(0.0, |n| n as f64),
-        None => 0.0,
     }
 }
 

@@ -32,7 +32,15 @@ pub(super) fn run(
 ) -> impl Future<Output = ()> + use<> {
     let key = format!("{JOURNAL}{}", common.feed.job);
     let cursor = common.cursors.open(&key, known.place(&key));
-    let reader = Reader { c, common, cursor };
+    let age = i64::try_from(c.max_age.as_std().as_nanos()).unwrap_or(i64::MAX);
+    let oldest_ns = now_ns().saturating_sub(age).max(0);
+    let reader = Reader {
+        c,
+        common,
+        resumed: cursor.done().is_some(),
+        cursor,
+        oldest_ns,
+    };
     async move {
         let mut stop = reader.common.stop.clone();
         let mut pause = PAUSE_MIN;
@@ -60,6 +68,10 @@ struct Reader {
     c: JournalConfig,
     common: Common,
     cursor: Arc<Cursor>,
+    /// What is older is not to be read, as of the start.
+    oldest_ns: i64,
+    /// It goes on at a cursor of an earlier run: the tool does not look at the age then.
+    resumed: bool,
 }
 
 impl Reader {
@@ -74,11 +86,7 @@ impl Reader {
         ]);
         match self.cursor.done() {
             Some(c) => tool.arg(format!("--after-cursor={c}")),
-            None => {
-                let now = now_ns() / 1_000_000_000;
-                let age = i64::try_from(self.c.max_age.as_std().as_secs()).unwrap_or(now);
-                tool.arg(format!("--since=@{}", (now - age).max(0)))
-            }
+            None => tool.arg(format!("--since=@{}", self.oldest_ns / 1_000_000_000)),
         };
         if !self.c.path.is_empty() {
             tool.arg(format!("--directory={}", self.c.path));
@@ -124,6 +132,9 @@ impl Reader {
     fn entry(&self, e: &JournalEntry) -> Option<Entry> {
         // What is passed over is done as well.
         let ticket = e.cursor().and_then(|c| self.cursor.hand_out(c.to_owned()));
+        if self.resumed && e.time_ns().is_some_and(|t| t < self.oldest_ns) {
+            return None;
+        }
         let mut found = LabelSet::new();
         e.put_labels(&mut found);
         let labels = self.common.feed.labels(&self.c.labels, &found)?;

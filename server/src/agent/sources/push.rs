@@ -16,7 +16,6 @@ use hyper::{Request, StatusCode};
 
 use super::{Active, Common, count};
 use crate::agent::read::now_ns;
-use crate::config::limits;
 use crate::config::promtail::PushApiConfig;
 use crate::http::{Guard, Listener, ListenerOptions, body, empty, plain};
 use crate::ingest::received::Received;
@@ -71,7 +70,7 @@ pub(super) async fn bind(
 impl Taker {
     async fn read(&self, body: Body) -> Result<Vec<u8>, Response> {
         let mut sent = Vec::new();
-        body::read(body, limits::PUSH_BODY_BYTES_MAX, self.patience, &mut sent)
+        body::read(body, self.c.body_max(), self.patience, &mut sent)
             .await
             .map_err(|e| plain(e.status(), e.to_string()))?;
         Ok(sent)
@@ -116,12 +115,17 @@ impl Taker {
 
     async fn raw(&self, request: Request<Body>) -> Result<Response, Response> {
         let sent = self.read(request.into_body()).await?;
-        let Some(labels) = self.common.feed.labels(&self.c.labels, &LabelSet::new()) else {
-            return Ok(empty(StatusCode::NO_CONTENT));
-        };
+        // Bare lines have the labels of the section as they stand there: rules are not asked.
+        let own = self
+            .c
+            .labels
+            .iter()
+            .map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let labels = Arc::new(own.collect::<LabelSet>());
         let text = String::from_utf8_lossy(&sent);
         let now = now_ns();
-        let lines = text.lines().filter(|l| !l.is_empty());
+        let lines = text.split('\n').map(|l| l.trim_end_matches('\r'));
+        let lines = lines.filter(|l| !l.is_empty());
         let all = lines.map(|l| Entry::new(now, l.to_owned(), labels.clone()));
         Ok(self.hand_on(all.collect()).await)
     }

@@ -269,7 +269,8 @@ impl Taker {
         let Some(labels) = self.common.feed.labels(&self.c.labels, &labels) else {
             return;
         };
-        let line = match self.c.use_rfc5424_message {
+        let whole = self.c.use_rfc5424_message && self.format == Format::Rfc5424;
+        let line = match whole {
             true => text.as_ref(),
             false => message,
         };

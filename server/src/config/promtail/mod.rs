@@ -75,9 +75,36 @@ config! {
         grpc_server_max_send_msg_size: Node;
         /// The same.
         grpc_server_max_concurrent_streams: Node;
+        /// The same.
+        grpc_listen_network: Node;
+        /// The same.
+        grpc_listen_conn_limit: Node;
+        /// The same.
+        grpc_tls_config: Node;
+        /// Accepted.
+        http_listen_network: Node;
+        /// Accepted.
+        http_listen_conn_limit: Node;
+        /// Accepted.
+        http_server_read_header_timeout: Node;
+        /// Accepted.
+        log_source_ips_enabled: Node;
+        /// Accepted.
+        log_request_headers: Node;
+        /// Accepted.
+        log_request_at_info_level_enabled: Node;
+        /// Pages over TLS, which are not served here.
+        http_tls_config: Node;
     }
 }
-impl Check for ServerConfig {}
+impl Check for ServerConfig {
+    fn check(&mut self) -> Result<(), String> {
+        match self.http_tls_config {
+            Node::Null => Ok(()),
+            _ => Err("server: http_tls_config: pages are not served over TLS".into()),
+        }
+    }
+}
 
 config! {
     /// Where positions are kept.
@@ -146,13 +173,7 @@ config! {
 }
 impl Check for ClientConfig {
     fn check(&mut self) -> Result<(), String> {
-        self.http_client().check()?;
-        if self.url.is_empty() {
-            return Err(
-                "client url is required, for example http://loki:3100/loki/api/v1/push".into(),
-            );
-        }
-        Ok(())
+        self.http_client().check()
     }
 }
 
@@ -219,6 +240,8 @@ config! {
         /// Source.
         azure_event_hub: Node;
         /// Source.
+        azure_event_hubs: Node;
+        /// Source.
         consulagent_sd_configs: Node;
         /// Source.
         digitalocean_sd_configs: Node;
@@ -257,6 +280,7 @@ impl Check for JobConfig {
             ("cloudflare", &self.cloudflare),
             ("heroku_drain", &self.heroku_drain),
             ("azure_event_hub", &self.azure_event_hub),
+            ("azure_event_hubs", &self.azure_event_hubs),
             ("consulagent_sd_configs", &self.consulagent_sd_configs),
             ("digitalocean_sd_configs", &self.digitalocean_sd_configs),
             ("dockerswarm_sd_configs", &self.dockerswarm_sd_configs),
@@ -301,20 +325,25 @@ impl JobConfig {
         })
     }
 
-    /// Where targets whose files are read come from. Pods are those of the node `host`, unless the
-    /// file selects others: the files of other nodes are not here.
+    /// Where targets whose files are read come from. Pods are those of the node `host`, whatever else
+    /// the file selects: the files of other nodes are not here.
     pub(crate) fn files(&self, host: &str) -> DiscoveryConfigs {
         let mut kubernetes = self.kubernetes_sd_configs.clone();
         for k in kubernetes
             .iter_mut()
             .filter(|k| k.role == Some(KubernetesRole::Pod))
         {
+            let own = format!("spec.nodeName={host}");
             if k.selectors.is_empty() {
-                k.selectors.push(KubernetesSelector {
-                    role: Some(KubernetesRole::Pod),
-                    field: format!("spec.nodeName={host}"),
-                    ..KubernetesSelector::default()
-                });
+                k.selectors.push(KubernetesSelector::default());
+            }
+            for s in &mut k.selectors {
+                s.role = Some(KubernetesRole::Pod);
+                if s.field.is_empty() {
+                    s.field.clone_from(&own);
+                } else if !s.field.contains(&own) {
+                    s.field = format!("{},{own}", s.field);
+                }
             }
         }
         DiscoveryConfigs {
@@ -492,6 +521,24 @@ impl PromtailConfig {
             .collect()
     }
 
+    /// Makes the old form one of `clients`, when it has a URL. Its labels are of all clients; what
+    /// one of them says itself wins.
+    pub(crate) fn settle(&mut self) {
+        let Some(old) = self.client.take() else {
+            return;
+        };
+        let labels = old.external_labels.clone();
+        if !old.url.is_empty() {
+            self.clients.push(old);
+        }
+        for client in &mut self.clients {
+            let own = &mut client.external_labels.0;
+            for (name, value) in &labels.0 {
+                own.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
     /// Shortest and longest wait between two looks at files that rest.
     pub(crate) fn poll(&self) -> (Duration, Duration) {
         let usual = WatchConfig::default();
@@ -516,8 +563,11 @@ impl Check for PromtailConfig {
         if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
             return Err(format!("job_name {:?} is used twice", twice[0]));
         }
-        if let Some(c) = self.client.take() {
-            self.clients.push(c);
+        // The old form may lack one: it then only says what flags complete.
+        if self.clients.iter().any(|c| c.url.is_empty()) {
+            return Err(
+                "client url is required, for example http://loki:3100/loki/api/v1/push".into(),
+            );
         }
         Ok(())
     }

@@ -74,9 +74,22 @@ config! {
         labels: LabelMap;
         /// The time is the entry's, not that of its arrival.
         use_incoming_timestamp: bool => keep;
+        /// Largest body, bytes; 0 stands for 100 MiB, which is the most.
+        max_send_msg_size: u64;
     }
 }
 impl Check for PushApiConfig {}
+
+impl PushApiConfig {
+    /// Largest body, bytes.
+    pub(crate) fn body_max(&self) -> usize {
+        let most = crate::config::limits::PUSH_BODY_BYTES_MAX;
+        match usize::try_from(self.max_send_msg_size) {
+            Ok(0) | Err(_) => most,
+            Ok(n) => n.min(most),
+        }
+    }
+}
 
 config! {
     /// The systemd journal.

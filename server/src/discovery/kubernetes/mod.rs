@@ -80,6 +80,7 @@ pub(super) async fn run(c: KubernetesSdConfig, to: Reporter) {
             let Ok(more) = changes.try_recv() else { break };
             view.take(more);
         }
+        to.events(view.events());
         if view.refresh() {
             to.report(view.groups());
         }

@@ -24,6 +24,19 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The role that its objects are targets of.
+    pub(super) fn role(self) -> Option<&'static str> {
+        match self {
+            Self::Node => Some("node"),
+            Self::Pod => Some("pod"),
+            Self::Service => Some("service"),
+            Self::Endpoints => Some("endpoints"),
+            Self::EndpointSlice => Some("endpointslice"),
+            Self::Ingress => Some("ingress"),
+            Self::Namespace | Self::ReplicaSet | Self::Job => None,
+        }
+    }
+
     /// Root of its API group, and its name in paths.
     pub(super) fn path(self) -> (&'static str, &'static str) {
         match self {

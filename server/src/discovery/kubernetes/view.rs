@@ -23,7 +23,12 @@ pub(super) struct View {
     /// A scope was listed for the first time: groups may be made that could not be before.
     opened: bool,
     made: BTreeMap<String, Made>,
+    /// What has happened to objects since it was asked for last, by role and kind of event.
+    events: Events,
 }
+
+/// See [`View::events`].
+pub(super) type Events = BTreeMap<(&'static str, &'static str), u64>;
 
 /// The group of an object.
 struct Made {
@@ -94,6 +99,7 @@ impl View {
             dirty: BTreeSet::new(),
             opened: false,
             made: BTreeMap::new(),
+            events: Events::new(),
         }
     }
 
@@ -125,19 +131,38 @@ impl View {
         }
     }
 
+    /// What has happened to objects since the last call. Objects that are only looked up for others
+    /// have no role, and are not counted.
+    pub(super) fn events(&mut self) -> Events {
+        std::mem::take(&mut self.events)
+    }
+
+    fn count(&mut self, kind: Kind, event: &'static str) {
+        if let Some(role) = kind.role() {
+            *self.events.entry((role, event)).or_default() += 1;
+        }
+    }
+
     fn put(&mut self, kind: Kind, key: String, object: Object) {
         let known = self.objects.entry(kind).or_default();
+        let event = if known.contains_key(&key) {
+            "update"
+        } else {
+            "add"
+        };
         // Most events change what nobody reads here: heartbeats of nodes, probes of pods.
         if known.get(&key) != Some(&object) {
             known.insert(key.clone(), object);
             self.dirty.insert((kind, key));
         }
+        self.count(kind, event);
     }
 
     fn remove(&mut self, kind: Kind, key: String) {
         let known = self.objects.entry(kind).or_default();
         if known.remove(&key).is_some() {
             self.dirty.insert((kind, key));
+            self.count(kind, "delete");
         }
     }
 

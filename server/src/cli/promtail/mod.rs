@@ -1,14 +1,16 @@
 //! `sextant promtail`: the command line of Promtail.
 
+mod flags;
+
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Command};
 use exporters::logs::entry::Entry;
 
-use super::args::{given, on, rest, switch, tell_rest, text};
+use super::args::{given, rest, switch, text};
 use super::{complain, exporters as shared, personality, print};
 use crate::agent::{Destination, Plan};
-use crate::config::promtail::{self, ClientConfig, PromtailConfig};
+use crate::config::promtail::{self, PromtailConfig};
 use crate::lifecycle::{self, Exit};
 
 /// The verb.
@@ -16,12 +18,21 @@ pub(super) fn command() -> Command {
     Command::new("promtail")
         .about("Reads logs and sends them on with the command line of Promtail")
         .version(crate::api::BuildInfo::VERSION)
-        .arg(text("config.file", "Configuration file").default_value(""))
+        // The last one of a flag counts, as with Go's.
+        .args_override_self(true)
+        .arg(text(
+            "config.file",
+            "Configuration file; of several with commas between the first that exists",
+        ))
         .arg(switch(
             "config.expand-env",
             "Replace ${NAME:default} in the file",
         ))
         .arg(switch("dry-run", "Print entries instead of sending them"))
+        .arg(switch(
+            "inspect",
+            "Say on standard error what each stage does to each entry",
+        ))
         .arg(switch(
             "stdin",
             "Read standard input through the first job's pipeline",
@@ -31,56 +42,84 @@ pub(super) fn command() -> Command {
             "Read the file, say what is wrong, and end",
         ))
         .arg(switch("print-config-stderr", "Print the configuration"))
-        .arg(text("server.http-listen-address", "Address to listen on"))
-        .arg(text("server.http-listen-port", "Port to listen on"))
         .arg(switch(
-            "server.enable-runtime-reload",
-            "Read the configuration again on POST /reload",
+            "log-config-reverse-order",
+            "Log the configuration, the last line first",
         ))
-        .arg(text("positions.file", "Where positions are kept"))
-        .arg(text("client.url", "One more place to send to"))
-        .arg(text(
-            "client.external-labels",
-            "Labels of everything that is sent: name=value,name=value",
-        ))
-        .arg(text("log.level", "debug, info, warn or error"))
+        .args(flags::arguments())
         .arg(rest())
 }
 
+/// The file to read.
+///
+/// # Errors
+/// When none of those that are named exists.
+fn file(m: &ArgMatches) -> Result<Option<PathBuf>, String> {
+    let Some(named) = given(m, "config.file") else {
+        return Ok(None);
+    };
+    let mut each = named.split(',').map(|f| PathBuf::from(f.trim()));
+    let found = each.find(|f| f.exists());
+    let missing = || format!("{named} does not exist, set config.file for custom config path");
+    found.map(Some).ok_or_else(missing)
+}
+
+/// What the file says, and then the flags.
 fn config(m: &ArgMatches) -> Result<PromtailConfig, String> {
-    let file = given(m, "config.file").ok_or("-config.file is required")?;
-    let read = promtail::load(Path::new(file), on(m, "config.expand-env"));
-    let mut c = read.map_err(|e| format!("Unable to parse config: {e}"))?;
-    if let Some(a) = given(m, "server.http-listen-address") {
-        c.server.http_listen_address.clone_from(a);
+    let expand = on(m, "config.expand-env");
+    let mut c = match file(m)? {
+        Some(f) => promtail::load(&f, expand).map_err(|e| {
+            let advice = ". Use `-config.expand-env=true` flag if you want to expand environment \
+                          variables in your config file";
+            let text = std::fs::read_to_string(&f).unwrap_or_default();
+            let advice = if !expand && text.contains("${") {
+                advice
+            } else {
+                ""
+            };
+            format!("{e}{advice}")
+        })?,
+        None => PromtailConfig::default(),
+    };
+    flags::apply(m, &mut c)?;
+    c.settle();
+    Ok(c)
+}
+
+/// Whether the command line is one.
+///
+/// # Errors
+/// Names the flag that nobody knows, or whose value is none of its kind.
+fn understood(m: &ArgMatches) -> Result<(), String> {
+    let names = [
+        "config.expand-env",
+        "dry-run",
+        "inspect",
+        "stdin",
+        "check-syntax",
+        "print-config-stderr",
+        "log-config-reverse-order",
+    ];
+    for name in names {
+        let value = m.get_one::<String>(name).map_or("false", String::as_str);
+        flags::truth(value).map_err(|e| format!("invalid value for flag -{name}: {e}"))?;
     }
-    if let Some(p) = given(m, "server.http-listen-port") {
-        let port = p.parse();
-        c.server.http_listen_port =
-            port.map_err(|_| format!("-server.http-listen-port {p:?} is not a port"))?;
-    }
-    if let Some(f) = given(m, "positions.file") {
-        c.positions.filename.clone_from(f);
-    }
-    if let Some(url) = given(m, "client.url") {
-        c.clients.push(ClientConfig {
-            url: url.parse().map_err(|e| format!("-client.url: {e}"))?,
-            ..ClientConfig::default()
-        });
-    }
-    let labels = given(m, "client.external-labels").map_or("", |l| l);
-    for pair in labels.split(',').filter(|p| !p.is_empty()) {
-        let wrong = || format!("-client.external-labels: {pair:?} is not name=value");
-        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
-        for client in &mut c.clients {
-            // What stands in the file wins.
-            let labels = &mut client.external_labels.0;
-            let label = labels.entry(name.trim().to_owned());
-            label.or_insert_with(|| value.trim().to_owned());
+    // Go's flags end where something stands that is none.
+    let mut rest = m.get_many::<String>("rest").into_iter().flatten();
+    match rest.next().filter(|r| r.starts_with('-')) {
+        None => flags::apply(m, &mut PromtailConfig::default()),
+        Some(r) => {
+            let name = r.trim_start_matches('-').split('=').next().unwrap_or(r);
+            Err(format!(
+                "flag provided but not defined: -{name}\nRun with -help to get list of available parameters"
+            ))
         }
     }
-    c.server.enable_runtime_reload |= on(m, "server.enable-runtime-reload");
-    Ok(c)
+}
+
+fn on(m: &ArgMatches, name: &str) -> bool {
+    m.get_one::<String>(name)
+        .is_some_and(|v| flags::truth(v) == Ok(true))
 }
 
 /// What an agent that nobody has configured reads: this host's own logs.
@@ -138,6 +177,7 @@ pub(super) fn beside(dir: Option<&Path>, data: &Path) -> Result<PromtailConfig, 
     if config.server.http_listen_address.is_empty() {
         config.server.http_listen_address = "127.0.0.1".into();
     }
+    config.settle();
     config.positions.filename = data.join("positions.yaml").display().to_string();
     for c in &config.clients {
         tracing::info!(url = %c.url.redacted(), "the log agent stores what it reads here, not at this client");
@@ -155,34 +195,53 @@ fn show(e: &Entry) {
     print(&format!("{time}\t{{{labels}}}\t{}\n", e.line));
 }
 
+/// The exit code when the command line is no such thing.
+const USAGE: u8 = 2;
+
+/// Something is wrong with the configuration.
+fn refused(e: &str) -> u8 {
+    complain(&format!("Unable to parse config: {e}\n"));
+    Exit::Runtime.code()
+}
+
 /// Runs the agent.
 pub(super) fn run(m: &ArgMatches) -> u8 {
+    if let Err(e) = understood(m) {
+        complain(&format!("{e}\n"));
+        return USAGE;
+    }
     let config = match config(m) {
         Ok(c) => c,
-        Err(e) => {
-            complain(&format!("{e}\n"));
-            return Exit::Runtime.code();
-        }
+        Err(e) => return refused(&e),
     };
-    if on(m, "print-config-stderr") {
-        complain(&crate::config::render_yaml(&config));
+    if on(m, "check-syntax") && given(m, "config.file").is_none() {
+        complain("Invalid config file: -check-syntax needs -config.file\n");
+        return Exit::Runtime.code();
     }
-    let level = given(m, "log.level").unwrap_or(&config.server.log_level);
-    let format = match config.server.log_format.as_str() {
-        "json" => "json",
-        _ => "logfmt",
-    };
-    if let Err(e) = personality::start_log(level, format) {
+    let shown = crate::config::render_yaml(&config);
+    if on(m, "print-config-stderr") {
+        complain(&shown);
+    }
+    let format = config.server.log_format.as_str();
+    if !matches!(format, "json" | "logfmt") {
+        return refused(&format!("log.format {format:?} is none of logfmt, json"));
+    }
+    if let Err(e) = personality::start_log(&config.server.log_level, format) {
         complain(&format!("{e}\n"));
         return Exit::Runtime.code();
     }
-    tell_rest(m);
-    let plan = match Plan::new(config) {
-        Ok(p) => p,
-        Err(e) => {
-            complain(&format!("Unable to parse config: {e}\n"));
-            return Exit::Runtime.code();
+    for flag in flags::without_effect(m) {
+        tracing::warn!(%flag, "flag is accepted without effect");
+    }
+    if on(m, "log-config-reverse-order") {
+        for line in shown.lines().rev() {
+            tracing::info!("{line}");
         }
+    }
+    let inspect = on(m, "inspect").then_some(complain as fn(&str));
+    let plan = match Plan::inspected(config, inspect) {
+        Ok(p) => p,
+        Err(e) => return refused(&e),
     };
     if on(m, "check-syntax") {
         print("Valid config file! No syntax issues found\n");
