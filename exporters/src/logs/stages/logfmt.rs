@@ -40,21 +40,30 @@ impl Simple for Logfmt {
     }
 }
 
-/// Hands over pairs until the end or the first mistake: a quote or an equals sign where a key
-/// begins, a quote inside a bare value, a quoted value without end.
+/// Hands over pairs until the end or the first mistake. A quoted value ends with its line.
 fn each_pair(text: &str, mut take: impl FnMut(&str, &str)) {
-    let mut rest = text;
+    for line in text.split('\n') {
+        if of_line(line, &mut take).is_none() {
+            return;
+        }
+    }
+}
+
+/// The pairs of one line. None at a mistake: a quote or an equals sign where a key begins, a quote
+/// inside a bare value, a quoted value without end, a key that was no text.
+fn of_line(line: &str, take: &mut impl FnMut(&str, &str)) -> Option<()> {
+    let mut rest = line;
     loop {
         rest = rest.trim_start_matches(|c: char| c <= ' ');
         if rest.is_empty() {
-            return;
+            return Some(());
         }
         let end = rest
             .find(|c: char| c <= ' ' || c == '=' || c == '"')
             .unwrap_or(rest.len());
         let (key, tail) = rest.split_at(end);
-        if key.is_empty() || tail.starts_with('"') {
-            return;
+        if key.is_empty() || tail.starts_with('"') || key.contains('\u{fffd}') {
+            return None;
         }
         let Some(value) = tail.strip_prefix('=') else {
             take(key, "");
@@ -62,9 +71,7 @@ fn each_pair(text: &str, mut take: impl FnMut(&str, &str)) {
             continue;
         };
         if let Some(quoted) = value.strip_prefix('"') {
-            let Some((value, tail)) = unquote(quoted) else {
-                return;
-            };
+            let (value, tail) = unquote(quoted)?;
             take(key, &value);
             rest = tail;
             continue;
@@ -74,7 +81,7 @@ fn each_pair(text: &str, mut take: impl FnMut(&str, &str)) {
             .unwrap_or(value.len());
         let (value, tail) = value.split_at(end);
         if tail.starts_with(['=', '"']) {
-            return;
+            return None;
         }
         take(key, value);
         rest = tail;
@@ -135,5 +142,12 @@ mod tests {
         assert_eq!(pairs(r#"a=1 "b" c=2"#), all(&[("a", "1")]));
         assert_eq!(pairs(r#"a=1 b="open"#), all(&[("a", "1")]));
         assert_eq!(pairs("a=1 b=2=3 c=4"), all(&[("a", "1")]));
+        assert_eq!(pairs("a=1 \u{fffd}=2 c=3"), all(&[("a", "1")]));
+        // Of several lines each stands for itself.
+        assert_eq!(
+            pairs("a=1\r\nb=\"x\" c"),
+            all(&[("a", "1"), ("b", "x"), ("c", "")])
+        );
+        assert_eq!(pairs("a=1 b=\"x\ny\" c=2"), all(&[("a", "1")]));
     }
 }
