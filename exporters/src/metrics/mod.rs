@@ -8,3 +8,4 @@ pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+mod unix;

@@ -11,6 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::metrics::unix;
+
 /// All calls of a connection together must be answered within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest message that is read. Ten thousand units take about three megabytes.
@@ -92,10 +94,11 @@ impl Bus {
     /// of this process.
     pub(super) fn connect(path: &Path, direct: bool) -> Result<Self, String> {
         let at = |e: &dyn std::fmt::Display| format!("D-Bus at {}: {e}", path.display());
+        let deadline = Instant::now() + PATIENCE;
         let mut bus = Self {
-            stream: UnixStream::connect(path).map_err(|e| at(&e))?,
+            stream: unix::connect(path, PATIENCE).map_err(|e| at(&e))?,
             serial: 0,
-            deadline: Instant::now() + PATIENCE,
+            deadline,
         };
         bus.log_in().map_err(|e| at(&e))?;
         if !direct {

@@ -286,3 +286,6 @@ impl Node {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests;

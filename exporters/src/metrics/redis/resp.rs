@@ -10,8 +10,11 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::metrics::unix;
 
 /// Most bytes of one reply. `INFO ALL` has some ten kilobytes, a list of many clients megabytes.
 const REPLY_BYTES_MAX: usize = 64 << 20;
@@ -146,7 +149,8 @@ impl Connection {
 
     /// Connects to a socket of the file system.
     pub(super) fn unix(path: &str, deadline: Instant) -> io::Result<Self> {
-        let socket = UnixStream::connect(path)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let socket = unix::connect(Path::new(path), left.max(WAIT_MIN))?;
         let patience = Patience::Unix(socket.try_clone()?);
         Ok(Self::new(Box::new(socket), patience, deadline))
     }
