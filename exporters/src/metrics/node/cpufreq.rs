@@ -18,6 +18,11 @@ const FILES: &[(&str, &str, &str)] = &[
         "Current CPU thread frequency in hertz.",
     ),
     (
+        "cpuinfo_avg_freq",
+        "node_cpu_frequency_avg_hertz",
+        "Average CPU thread frequency in hertz.",
+    ),
+    (
         "cpuinfo_min_freq",
         "node_cpu_frequency_min_hertz",
         "Minimum CPU thread frequency in hertz.",

@@ -1,11 +1,11 @@
 //! Fibre Channel host adapters, from `/sys/class/fc_host`.
 
 use super::Entry;
-use super::read::{self, Outcome, Roots};
+use super::read::{self, Outcome, Problem, Roots};
 use crate::emit::Sink;
 
 /// The collector.
-pub(super) const ENTRY: Entry = Entry::plain("fibrechannel", collect);
+pub(super) const ENTRY: Entry = Entry::plain("fibrechannel", collect).whole();
 
 /// Files that become labels, numbers among them without `0x`.
 const FACTS: [&str; 11] = [
@@ -100,16 +100,21 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
     let folder = r.sys("class/fc_host");
     for host in read::names(&folder)? {
         let folder = folder.join(&host);
-        let facts: Vec<String> = FACTS
-            .iter()
-            .map(|f| {
-                let w = read::word_or_empty(&folder.join(f));
-                w.strip_prefix("0x").map_or(w.clone(), str::to_owned)
-            })
-            .collect();
+        let mut facts = Vec::with_capacity(FACTS.len());
+        for name in FACTS {
+            // Drivers choose what they show.
+            let word = match read::word(&folder.join(name)) {
+                Err(Problem::Absent(_)) => String::new(),
+                w => w?,
+            };
+            let bare = word.strip_prefix("0x").map(str::to_owned);
+            facts.push((name, bare.unwrap_or(word)));
+        }
+        let fact = |name: &str| facts.iter().find(|(n, _)| *n == name);
+        let counts = fact("port_state").is_some_and(|(_, s)| !s.is_empty() && s != "Unknown");
         let mut labels = vec![("fc_host", host.as_str())];
         // The node's name is no label of the family.
-        let shown = FACTS.iter().zip(&facts).filter(|(n, _)| **n != "node_name");
+        let shown = facts.iter().filter(|(n, _)| *n != "node_name");
         labels.extend(shown.map(|(n, v)| (*n, v.as_str())));
         out.gauge(
             "node_fibrechannel_info",
@@ -118,9 +123,15 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
             1.0,
         );
         for (file, name, help) in COUNTERS {
-            let word = read::word_or_empty(&folder.join("statistics").join(file));
+            let path = folder.join("statistics").join(file);
+            // An adapter that is switched off has counted nothing, whatever is written there.
+            let value = if counts {
+                read::hex_in(&path)?
+            } else {
+                Some(0)
+            };
             // All bits set means that the adapter does not count it.
-            if let Some(v) = read::parse_hex(&word).filter(|v| *v != u64::MAX) {
+            if let Some(v) = value.filter(|v| *v != u64::MAX) {
                 out.counter(*name, *help, &[("fc_host", &host)], v as f64);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::read;
+use super::read::{self, Problem};
 use super::settings::{Filter, Flag, Settings};
 use super::{Entry, Run};
 use crate::emit::Sink;
@@ -61,26 +61,47 @@ fn build(s: &Settings) -> Result<Run, String> {
     let chips = Filter::new(s, &CHIP_INCLUDE, &CHIP_EXCLUDE)?;
     let sensors = Filter::new(s, &SENSOR_INCLUDE, &SENSOR_EXCLUDE)?;
     Ok(Box::new(move |r, out| {
-        let folder = r.sys("class/hwmon");
-        for name in read::names(&folder)? {
-            chip(&folder.join(name), &chips, &sensors, out);
+        for (folder, name) in named(&r.sys("class/hwmon"))? {
+            if chips.keeps(&name) {
+                chip(&folder, &name, &sensors, out);
+            }
         }
         Ok(())
     }))
 }
 
-fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
-    let name = chip_name(folder);
-    if !chips.keeps(&name) {
-        return;
-    }
+/// All chips with names that differ: a device with several chips has their own names behind its
+/// own, or, where those are alike too, those of their folders.
+fn named(folder: &Path) -> Result<Vec<(PathBuf, String)>, Problem> {
+    let chips = read::names(folder)?.into_iter().map(|n| folder.join(n));
+    let chips = chips.filter(|c| c.is_dir()).map(|c| {
+        let own = read::word_or_empty(&c.join("name"));
+        let name = chip_name(&c);
+        (c, name, own)
+    });
+    let chips: Vec<_> = chips.collect();
+    let all = chips.iter().map(|(folder, name, own)| {
+        let alike = || chips.iter().filter(|(_, n, _)| n == name);
+        if alike().count() < 2 {
+            return (folder.clone(), name.clone());
+        }
+        let mut suffix = clean(own);
+        if suffix.is_empty() || alike().filter(|(.., o)| o == own).count() > 1 {
+            suffix = last(folder);
+        }
+        (folder.clone(), format!("{name}_{suffix}"))
+    });
+    Ok(all.collect())
+}
+
+fn chip(folder: &Path, name: &str, shown: &Filter, out: &mut Sink) {
     let mut sensors = Sensors::new();
     gather(folder, &mut sensors);
     gather(&folder.join("device"), &mut sensors);
     if let Ok(human) = read::word(&folder.join("name")) {
         let human = clean(&human);
         if !human.is_empty() {
-            let labels = [("chip", name.as_str()), ("chip_name", &human)];
+            let labels = [("chip", name), ("chip_name", &human)];
             out.gauge(
                 "node_hwmon_chip_names",
                 "Annotation metric for human-readable chip names",
@@ -93,10 +114,8 @@ fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
         if !shown.keeps(&format!("{name};{sensor}")) {
             continue;
         }
-        let labels = [("chip", name.as_str()), ("sensor", sensor)];
-        if let Some(text) = properties.get("label")
-            && !text.is_empty()
-        {
+        let labels = [("chip", name), ("sensor", sensor)];
+        if let Some(text) = properties.get("label") {
             let [chip, sensor] = labels;
             out.gauge(
                 "node_hwmon_sensor_label",
@@ -107,9 +126,15 @@ fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
         }
         let kind = split(sensor).map_or(sensor.as_str(), |(k, _)| k);
         for (property, value) in properties.iter().filter(|(p, _)| *p != "label") {
-            if let Some(v) = read::parse(value) {
-                let freq_label = properties.get("label").map(String::as_str);
-                emit(kind, property, v, &labels, freq_label, out);
+            let v = read::parse(value);
+            // Whatever is no one switches it off.
+            let v = if kind == "beep_enable" {
+                Some(f64::from(u8::from(value == "1")))
+            } else {
+                v
+            };
+            if let Some(v) = v {
+                emit(kind, property, v, &labels, properties, out);
             }
         }
     }
@@ -118,22 +143,25 @@ fn chip(folder: &Path, chips: &Filter, shown: &Filter, out: &mut Sink) {
 /// Reads the sensors' files of a folder.
 fn gather(folder: &Path, out: &mut Sensors) {
     for file in read::names(folder).unwrap_or_default() {
-        let Some((_, rest)) = split(&file) else {
+        let Some((kind, rest)) = split(&file) else {
             continue;
         };
         let digits = rest
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(rest.len());
-        let (_, property) = rest.split_at(digits);
-        let sensor = file.get(..file.len() - property.len()).unwrap_or(&file);
+        let (number, property) = rest.split_at(digits);
         let property = match property.strip_prefix('_') {
             Some(p) => p,
-            None if property.is_empty() => "input",
+            None if property.is_empty() => "",
             None => continue,
+        };
+        // A sensor without a number is the one with the number nought.
+        let Ok(number) = (if number.is_empty() { "0" } else { number }).parse::<u64>() else {
+            continue;
         };
         // A sensor that is asleep cannot be read.
         if let Ok(v) = read::word(&folder.join(&file)) {
-            let properties = out.entry(sensor.to_owned()).or_default();
+            let properties = out.entry(format!("{kind}{number}")).or_default();
             properties.insert(property.to_owned(), v);
         }
     }
@@ -153,35 +181,40 @@ fn emit(
     property: &str,
     v: f64,
     labels: &[(&str, &str); 2],
-    label: Option<&str>,
+    sensor: &BTreeMap<String, String>,
     out: &mut Sink,
 ) {
     let base = match property {
-        "input" => format!("node_hwmon_{kind}"),
+        "" => format!("node_hwmon_{kind}"),
+        "input" if !sensor.contains_key("") => format!("node_hwmon_{kind}"),
         p => format!("node_hwmon_{kind}_{}", clean(p)),
     };
     let mut gauge = |name: String, help: String, v: f64| out.gauge(name, help, labels, v);
     match (kind, property) {
-        (_, "alarm") => gauge(base, format!("Hardware sensor alarm status ({kind})"), v),
-        (_, "beep") => gauge(
-            format!("{base}_enabled"),
-            "Hardware monitor sensor has beeping enabled".into(),
-            v,
-        ),
         ("beep_enable", _) => gauge(
-            format!("{base}_enabled"),
-            "Hardware monitor has beeping enabled".into(),
+            "node_hwmon_beep_enabled".into(),
+            "Hardware beep enabled".into(),
             v,
         ),
         ("vrm", _) => gauge(
             "node_hwmon_voltage_regulator_version".into(),
-            "Hardware monitor voltage regulator".into(),
+            "Hardware voltage regulator".into(),
             v,
         ),
         ("update_interval", _) => gauge(
             "node_hwmon_update_interval_seconds".into(),
             "Hardware monitor update interval".into(),
             v / 1000.0,
+        ),
+        (_, "fault" | "alarm") => gauge(
+            base,
+            format!("Hardware sensor {property} status ({kind})"),
+            v,
+        ),
+        (_, "beep") => gauge(
+            format!("{base}_enabled"),
+            "Hardware monitor sensor has beeping enabled".into(),
+            v,
         ),
         ("in" | "cpu", _) => gauge(
             format!("{base}_volts"),
@@ -190,7 +223,10 @@ fn emit(
         ),
         ("temp", p) if p != "type" => gauge(
             format!("{base}_celsius"),
-            format!("Hardware monitor for temperature ({property})"),
+            format!(
+                "Hardware monitor for temperature ({})",
+                if p.is_empty() { "input" } else { p }
+            ),
             v / 1000.0,
         ),
         ("curr", _) => gauge(
@@ -231,53 +267,53 @@ fn emit(
             v,
         ),
         ("freq", "input") => {
-            let [chip, sensor] = *labels;
-            let sensor = label.map_or(sensor, |l| ("sensor", l));
-            out.gauge(
-                "node_hwmon_freq_freq_mhz",
-                "Hardware monitor for GPU frequency in MHz",
-                &[chip, sensor],
-                v / 1e6,
-            );
+            let [chip, _] = *labels;
+            if let Some(label) = sensor.get("label") {
+                out.gauge(
+                    format!("{base}_freq_mhz"),
+                    "Hardware monitor for GPU frequency in MHz",
+                    &[chip, ("sensor", &clean(label))],
+                    v / 1e6,
+                );
+            }
         }
         // The tools' own: auto points, modes, floors.
-        ("fan" | "pwm" | "intrusion" | "temp" | "freq", _) => gauge(
+        _ => gauge(
             base,
             format!("Hardware monitor {kind} element {property}"),
             v,
         ),
-        _ => {}
     }
 }
 
 /// The chip's name: by its device, since several chips may call themselves alike.
 fn chip_name(folder: &Path) -> String {
-    let own = || clean(&read::word_or_empty(&folder.join("name")));
     let device = std::fs::canonicalize(folder.join("device")).ok();
-    if let Some((path, parent, name)) = device.as_ref().and_then(|d| place(d)) {
-        let of_device = format!("{}_{}", clean(&parent), clean(&name));
-        // A device with several chips: their own names tell them apart.
-        let siblings = read::numbered(&path.join("hwmon"), "hwmon").unwrap_or_default();
-        let own = own();
-        return if siblings.len() > 1 && !own.is_empty() {
-            format!("{of_device}_{own}")
-        } else {
-            of_device
-        };
+    if let Some((parent, name)) = device.as_ref().and_then(|d| place(d)) {
+        return [parent, name]
+            .iter()
+            .filter(|n| !n.is_empty())
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("_");
     }
-    let own = own();
-    if !own.is_empty() {
-        return own;
-    }
-    let last = folder.file_name().unwrap_or_default().to_string_lossy();
-    clean(&last)
+    let own = clean(&read::word_or_empty(&folder.join("name")));
+    if own.is_empty() { last(folder) } else { own }
 }
 
-/// A device's folder, the last part of its parent and its own last part.
-fn place(device: &Path) -> Option<(PathBuf, String, String)> {
-    let name = device.file_name()?.to_string_lossy().into_owned();
-    let parent = device.parent()?.file_name()?.to_string_lossy().into_owned();
-    Some((device.to_owned(), parent, name))
+/// The last part of a folder's path, wherever links to it may lie.
+fn last(folder: &Path) -> String {
+    let real = std::fs::canonicalize(folder);
+    let real = real.as_deref().unwrap_or(folder);
+    clean(&real.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// The last part of the path of a device's parent and its own; none for a device without a name.
+fn place(device: &Path) -> Option<(String, String)> {
+    let name = clean(&device.file_name()?.to_string_lossy());
+    let parent = device.parent().and_then(Path::file_name);
+    let parent = clean(&parent.unwrap_or_default().to_string_lossy());
+    (!name.is_empty()).then_some((parent, name))
 }
 
 /// A name as part of a metric's or label's.

@@ -244,6 +244,21 @@ pub(super) fn parse_hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
 }
 
+/// The file's only count, in hexadecimal behind `0x` and in decimal otherwise; none when the file
+/// is not there.
+pub(super) fn hex_in(path: &Path) -> Result<Option<u64>, Problem> {
+    let t = match word(path) {
+        Err(Problem::Absent(_)) => return Ok(None),
+        t => t?,
+    };
+    let read = match t.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => t.parse(),
+    };
+    let wrong = |_| Problem::format(path, format_args!("{t:?} is not a count"));
+    read.map(Some).map_err(wrong)
+}
+
 /// A field of a table by its position.
 pub(super) fn field(fields: &[&str], i: usize) -> Option<f64> {
     parse(fields.get(i)?)

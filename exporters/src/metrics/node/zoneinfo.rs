@@ -118,6 +118,12 @@ const FIELDS: &[(&str, &str, &str, Kind)] = &[
         Kind::Gauge,
     ),
     (
+        "nr_mlock_stack",
+        "node_zoneinfo_nr_mlock_stack_pages",
+        "mlock()ed pages found and moved off LRU",
+        Kind::Gauge,
+    ),
+    (
         "nr_shmem",
         "node_zoneinfo_nr_shmem_pages",
         "Number of shmem pages (included tmpfs/GEM pages)",
@@ -196,6 +202,12 @@ const FIELDS: &[(&str, &str, &str, Kind)] = &[
         Kind::Gauge,
     ),
     (
+        "scanned",
+        "node_zoneinfo_scanned_pages",
+        "Pages scanned since last reclaim",
+        Kind::Gauge,
+    ),
+    (
         "spanned",
         "node_zoneinfo_spanned_pages",
         "Total pages spanned by the zone, including holes",
@@ -222,9 +234,9 @@ fn collect(r: &Roots, out: &mut Sink) -> Outcome {
                     }
                 }
             }
-            ["pages", name, value] | [name, value] => {
+            [name, value, ..] => {
                 if let Some((_, metric, help, kind)) = FIELDS.iter().find(|(f, ..)| f == name)
-                    && let Some(v) = read::parse(value)
+                    && let Some(v) = read::whole(value)
                 {
                     let family = out.family(*metric, *help, *kind);
                     out.add(family, &[("node", node), ("zone", zone)], v);
