@@ -534,3 +534,157 @@ fn older_names_of_flags() {
         assert_eq!(e, format!("--{old} and --{new} are mutually exclusive"));
     }
 }
+
+#[test]
+fn sensors_of_all_kinds() {
+    let t = Tree::new("hwmon");
+    for (file, text) in [
+        ("name", "zz top\n"),
+        ("beep_enable", "1\n"),
+        ("vrm", "90\n"),
+        ("update_interval", "1500\n"),
+        ("temp1_input", "45000\n"),
+        ("temp1", "44000\n"),
+        ("temp1_fault", "1\n"),
+        ("temp1_type", "4\n"),
+        ("temp1_label", "\n"),
+        ("temp06_input", "6000\n"),
+        ("pwm1", "120\n"),
+        ("fan1_fault", "0\n"),
+        ("humidity1_alarm", "1\n"),
+        ("intrusion0", "4\n"),
+        ("freq1_input", "1234000000\n"),
+        ("freq1_label", "Sclk X\n"),
+        ("freq2_input", "5\n"),
+        ("power1_accuracy", "20%\n"),
+        ("in_input", "3\n"),
+    ] {
+        t.write(&format!("sys/class/hwmon/hwmon0/{file}"), text);
+    }
+    t.shows(
+        "hwmon",
+        &[
+            "node_hwmon_beep_enabled{chip=\"zz_top\",sensor=\"beep_enable0\"} 1",
+            "node_hwmon_voltage_regulator_version{chip=\"zz_top\",sensor=\"vrm0\"} 90",
+            "node_hwmon_update_interval_seconds{chip=\"zz_top\",sensor=\"update_interval0\"} 1.5",
+            "node_hwmon_temp_celsius{chip=\"zz_top\",sensor=\"temp1\"} 44",
+            "node_hwmon_temp_input_celsius{chip=\"zz_top\",sensor=\"temp1\"} 45",
+            "node_hwmon_temp_fault{chip=\"zz_top\",sensor=\"temp1\"} 1",
+            "node_hwmon_temp_type{chip=\"zz_top\",sensor=\"temp1\"} 4",
+            "node_hwmon_sensor_label{chip=\"zz_top\",label=\"\",sensor=\"temp1\"} 1",
+            "node_hwmon_temp_celsius{chip=\"zz_top\",sensor=\"temp6\"} 6",
+            "node_hwmon_pwm{chip=\"zz_top\",sensor=\"pwm1\"} 120",
+            "node_hwmon_fan_fault{chip=\"zz_top\",sensor=\"fan1\"} 0",
+            "node_hwmon_humidity_alarm{chip=\"zz_top\",sensor=\"humidity1\"} 1",
+            "node_hwmon_intrusion{chip=\"zz_top\",sensor=\"intrusion0\"} 4",
+            "node_hwmon_freq_freq_mhz{chip=\"zz_top\",sensor=\"sclk_x\"} 1234",
+        ],
+    );
+    let (shown, _) = t.ask("hwmon", &[]);
+    for none in ["accuracy", "sensor=\"freq2\"", "node_hwmon_in"] {
+        assert!(
+            !shown.iter().any(|l| l.contains(none)),
+            "{none}: {shown:#?}"
+        );
+    }
+}
+
+#[test]
+fn chips_of_one_device_have_names_of_their_own() {
+    let t = Tree::new("chips");
+    t.write("sys/devices/platform/dup/uevent", "");
+    for (chip, name) in [(3, "aa"), (4, "bb"), (5, "bb")] {
+        let folder = format!("sys/class/hwmon/hwmon{chip}");
+        t.write(&format!("{folder}/name"), name)
+            .write(&format!("{folder}/temp1_input"), "2000")
+            .link(&format!("{folder}/device"), "../../../devices/platform/dup");
+    }
+    let value =
+        |chip: &str| format!("node_hwmon_temp_celsius{{chip=\"{chip}\",sensor=\"temp1\"}} 2");
+    let lines = [
+        "platform_dup_aa",
+        "platform_dup_hwmon4",
+        "platform_dup_hwmon5",
+    ]
+    .map(value);
+    t.shows("hwmon", &lines.each_ref().map(String::as_str));
+}
+
+#[test]
+fn adapters_count_as_they_can() {
+    let t = Tree::new("adapters");
+    let port = "sys/class/infiniband/mlx5_9/ports/3";
+    t.write("sys/class/infiniband/mlx5_9/fw_ver", "1.2.3\n");
+    for (file, text) in [
+        ("state", "1: DOWN\n"),
+        ("phys_state", "3: Disabled\n"),
+        ("rate", "2.5 Gb/sec (1X SDR)\n"),
+        ("counters/VL15_dropped", "5\n"),
+        ("counters/port_xmit_wait", "N/A (no PMA)\n"),
+        ("counters/port_rcv_data", "9223372036854775807\n"),
+        ("hw_counters/lifespan", "12345\n"),
+        ("hw_counters/rp_cnp_handled", "7\n"),
+    ] {
+        t.write(&format!("{port}/{file}"), text);
+    }
+    let of =
+        |name: &str, v: &str| format!("node_infiniband_{name}{{device=\"mlx5_9\",port=\"3\"}} {v}");
+    let lines = [
+        of("state_id", "1"),
+        of("rate_bytes_per_second", "3.125e+08"),
+        of("vl15_dropped_total", "5"),
+        // Four lanes, in 64 bits.
+        of("port_data_received_bytes_total", "1.8446744073709552e+19"),
+        of("lifespan_seconds", "12"),
+        of("rp_cnp_packets_handled_total", "7"),
+    ];
+    t.shows("infiniband", &lines.each_ref().map(String::as_str));
+    let host = "sys/class/fc_host/host";
+    t.write(&format!("{host}7/port_state"), "Unknown\n")
+        .write(&format!("{host}7/statistics/rx_frames"), "0x10\n")
+        .write(&format!("{host}8/port_state"), "Online\n")
+        .write(&format!("{host}8/statistics/rx_frames"), "16\n")
+        .write(&format!("{host}8/statistics/tx_frames"), "0x10\n");
+    t.shows(
+        "fibrechannel",
+        &[
+            // Switched off: nothing is counted.
+            "node_fibrechannel_rx_frames_total{fc_host=\"host7\"} 0",
+            "node_fibrechannel_nos_total{fc_host=\"host7\"} 0",
+            "node_fibrechannel_rx_frames_total{fc_host=\"host8\"} 16",
+            "node_fibrechannel_tx_frames_total{fc_host=\"host8\"} 16",
+        ],
+    );
+    t.write(&format!("{host}8/statistics/tx_frames"), "many\n");
+    t.refuses("fibrechannel");
+    t.write(&format!("{port}/counters/VL15_dropped"), "\n");
+    t.refuses("infiniband");
+}
+
+#[test]
+fn names_of_newer_kernels_and_versions() {
+    let t = Tree::new("newer");
+    t.write("sys/class/power_supply/BAT7/time_to_empty_now", "3600\n")
+        .write("sys/class/power_supply/BAT7/time_to_full_now", "60\n")
+        .write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_avg_freq", "1234567\n")
+        .write(
+            "proc/zoneinfo",
+            "Node 0, zone      DMA\n  pages free     3973\n        scanned  77\n      nr_mlock_stack 5\n",
+        );
+    t.shows(
+        "powersupplyclass",
+        &[
+            "node_power_supply_time_to_empty_seconds{power_supply=\"BAT7\"} 3600",
+            "node_power_supply_time_to_full_seconds{power_supply=\"BAT7\"} 60",
+        ],
+    );
+    let average = "node_cpu_frequency_avg_hertz{cpu=\"0\"} 1.234567e+09";
+    t.shows("cpufreq", &[average]);
+    t.shows(
+        "zoneinfo",
+        &[
+            "node_zoneinfo_scanned_pages{node=\"0\",zone=\"DMA\"} 77",
+            "node_zoneinfo_nr_mlock_stack_pages{node=\"0\",zone=\"DMA\"} 5",
+        ],
+    );
+}
