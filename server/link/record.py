@@ -103,7 +103,7 @@ def main():
     binary = os.path.realpath(sys.argv[1])
     table = symbols(binary)
     starts = [row[0] for row in table]
-    names = set(BESIDE)
+    users = {name: set(EXPORTERS) for name in BESIDE}
     for verb, flags in EXPORTERS.items():
         with tempfile.TemporaryDirectory() as folder:
             profile = os.path.join(folder, "profile")
@@ -114,10 +114,12 @@ def main():
             i = bisect.bisect_right(starts, a) - 1
             if i >= 0 and a < starts[i] + table[i][1]:
                 inside += 1
-                names.update(map(pattern, table[i][2]))
+                for name in map(pattern, table[i][2]):
+                    users.setdefault(name, set()).add(verb)
         print(f"{verb}: {len(seen)} instructions, {inside} in known functions", file=sys.stderr)
     print("# Functions that exporters run, as patterns of symbols. Written by server/link/record.py.")
-    print("\n".join(sorted(names)))
+    # What all of them run first, then what each runs alone: none has the others' code in between.
+    print("\n".join(sorted(users, key=lambda name: (-len(users[name]), sorted(users[name]), name))))
 
 
 if __name__ == "__main__":
