@@ -581,7 +581,12 @@ fn sensors_of_all_kinds() {
         ],
     );
     let (shown, _) = t.ask("hwmon", &[]);
-    for none in ["accuracy", "sensor=\"freq2\"", "node_hwmon_in"] {
+    for none in [
+        "accuracy",
+        "sensor=\"freq2\"",
+        "node_hwmon_in_",
+        "node_hwmon_in{",
+    ] {
         assert!(
             !shown.iter().any(|l| l.contains(none)),
             "{none}: {shown:#?}"
