@@ -184,23 +184,27 @@ impl Files {
                 continue;
             };
             let (name, there) = (key.1.to_string_lossy(), key.1.exists());
-            let left = self.leaving.contains_key(&key);
-            if there || left {
+            if there {
+                let left = self.leaving.contains_key(&key);
                 self.leaving.insert(key.clone(), left);
                 if !left || !f.is_idle() {
                     continue;
                 }
-                if let Some(done) = f.done().filter(|_| there) {
+                if let Some(done) = f.done() {
                     self.known.records.retain(|r| r.path != name);
                     f.records(&mut self.known.records);
                     let name = name.clone().into_owned();
                     self.known.offsets.insert(name, done.to_string());
                 }
-            } else if f.vanished(&key.1, now_ns) {
+            } else {
+                // Between a rename and the new file the path is neither listed nor there, though it
+                // may have been there a moment ago: what was renamed is read to its end.
+                self.leaving.remove(&key);
+                if !f.vanished(&key.1, now_ns) {
+                    continue;
+                }
                 self.known.offsets.remove(name.as_ref());
                 self.known.records.retain(|r| r.path != name);
-            } else {
-                continue;
             }
             self.leaving.remove(&key);
             self.followed.remove(&key);
