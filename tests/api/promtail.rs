@@ -299,7 +299,7 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
     let kills: usize = std::env::var("SEXTANT_AGENT_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(5);
+        .unwrap_or(20);
     // Answers take long enough for kills between the taking of a batch and its noting.
     let (dir, hook) = (TempDir::new(), Hook::slow(Duration::from_millis(10)));
     let log = |f: char| dir.path().join(format!("{f}.log"));

@@ -174,16 +174,36 @@ impl Files {
         }
     }
 
+    /// Whether the targets name a file that was not there when its folder was listed.
+    fn unlisted(&self, wanted: &Wanted, (job, path, _): &Key) -> bool {
+        let key = |n| (*job, path.clone(), n);
+        let listed = wanted.range(key(0)..=key(usize::MAX)).next().is_some();
+        let excluded = |t: &Target| t.exclude.as_ref().is_some_and(|e| e.matches(path));
+        let named = |t: &Target| t.job == *job && t.path.matches(path) && !excluded(t);
+        !listed && self.targets.iter().any(named)
+    }
+
     /// What is not wanted any more: a file that is gone is read to its end, one that is still there
     /// until the next look. Then its place is kept, for whoever names it again.
     fn let_go(&mut self, wanted: &Wanted, now_ns: i64, events: &mut Vec<Event>) {
         self.leaving.retain(|k, _| !wanted.contains_key(k));
         let gone = self.followed.keys().filter(|k| !wanted.contains_key(*k));
-        for key in gone.cloned().collect::<Vec<_>>() {
+        let gone: Vec<Key> = gone.cloned().collect();
+        let named: BTreeSet<Key> = gone
+            .iter()
+            .filter(|k| self.unlisted(wanted, k))
+            .cloned()
+            .collect();
+        for key in gone {
             let Some(f) = self.followed.get_mut(&key) else {
                 continue;
             };
             let (name, there) = (key.1.to_string_lossy(), key.1.exists());
+            if there && named.contains(&key) {
+                // It came after the listing: a rotation, which the next turn sees.
+                self.leaving.remove(&key);
+                continue;
+            }
             if there {
                 let left = self.leaving.contains_key(&key);
                 self.leaving.insert(key.clone(), left);

@@ -244,6 +244,51 @@ fn target(path: PathBuf, manner: Manner) -> Target {
     }
 }
 
+#[test]
+fn what_is_renamed_while_it_leaves_is_read_to_its_end() {
+    let d = Folder::new("leaves");
+    d.append("a.log", "1\n");
+    let mut f = Files::new(Known::default(), Arc::default());
+    let one = vec![target(d.0.join("a.log"), Manner::default())];
+    let lines = |f: &mut Files| read(f).into_iter().map(|e| e.line).collect::<Vec<_>>();
+    f.set_targets(one.clone());
+    f.refresh(0, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["1"]);
+    // A look that finds it unnamed and there, then one that does not find it.
+    f.set_targets(Vec::new());
+    f.refresh(1, &mut Vec::new());
+    f.set_targets(one);
+    d.append("a.log", "2\n");
+    d.rename("a.log", "a.log.1");
+    f.refresh(2, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["2"]);
+    d.append("a.log", "3\n");
+    f.refresh(3, &mut Vec::new());
+    assert_eq!(lines(&mut f), ["3"]);
+}
+
+/// The folder is listed between the rename and the new file: however often that happens, the file
+/// has not left.
+#[test]
+fn what_comes_after_the_listing_has_not_left() {
+    let d = Folder::new("unlisted");
+    d.append("a.log", "1\n");
+    let mut f = Files::new(Known::default(), Arc::default());
+    f.set_targets(vec![target(d.0.join("a.log"), Manner::default())]);
+    f.refresh(0, &mut Vec::new());
+    let lines = |f: &mut Files| read(f).into_iter().map(|e| e.line).collect::<Vec<_>>();
+    assert_eq!(lines(&mut f), ["1"]);
+    d.append("a.log", "2\n");
+    d.rename("a.log", "a.log.1");
+    d.append("a.log", "3\n");
+    let mut events = Vec::new();
+    for at in 1..4 {
+        f.let_go(&Wanted::new(), at, &mut events);
+    }
+    assert_eq!(events, []);
+    assert_eq!([lines(&mut f), lines(&mut f)].concat(), ["2", "3"]);
+}
+
 /// Two targets of a job that give one file's lines other labels both read it; the same twice is one.
 #[test]
 fn targets_with_other_labels_read_the_same_file() {
