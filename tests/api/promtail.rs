@@ -202,33 +202,45 @@ fn rows(all: &[u64]) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
+/// FNV-1a, as the ledger says which bytes a file begins with.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// Where the ledger says that reading goes on: the first line of each file that is not done. Files
 /// that the ledger does not know are younger than those.
 fn saved(dir: &Path) -> BTreeMap<char, u64> {
     let ledger = fs::read_to_string(dir.join("positions.yaml.identities")).expect("a ledger");
-    let mut offsets = BTreeMap::new();
+    let number = |v: &Value| v.as_u64().expect("a number");
+    let size = |v: &Value| usize::try_from(number(v)).expect("a size");
+    let mut known = BTreeMap::new();
     let mut note = |r: &Value| {
-        let number = |v: &Value| v.as_u64().expect("a number");
         let inode = number(&r["identity"]["inode"]);
-        offsets.insert(inode, number(&r["offset"]));
+        known.insert(inode, r.clone());
     };
-    for line in ledger.lines() {
-        let v: Value = serde_json::from_str(line).expect("a whole line");
-        v["files"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .for_each(&mut note);
-        v.get("file").into_iter().for_each(&mut note);
+    // A kill may tear the last line.
+    for line in ledger.split_inclusive('\n').filter(|l| l.ends_with('\n')) {
+        let v: Value = serde_json::from_str(line).expect("a line");
+        let saved = v["files"].as_array().into_iter().flatten();
+        let noted = v.as_array().into_iter().flatten();
+        saved.for_each(&mut note);
+        noted.filter_map(|c| c.get("file")).for_each(&mut note);
     }
     let mut out = BTreeMap::new();
     for e in fs::read_dir(dir).expect("a folder").flatten() {
-        let Some(offset) = offsets.get(&e.metadata().expect("a file").ino()) else {
+        let Some(r) = known.get(&e.metadata().expect("a file").ino()) else {
             continue;
         };
         let text = fs::read_to_string(e.path()).expect("a log");
-        let rest = &text[usize::try_from(*offset).expect("an offset")..];
-        if let Some((file, n)) = rest.lines().next().and_then(numbered) {
+        // The inode may be that of a file that was deleted.
+        let head = size(&r["identity"]["head_len"]);
+        if head > 0 && text.get(..head).map(fnv) != r["identity"]["head"].as_u64() {
+            continue;
+        }
+        let rest = &text[size(&r["offset"])..];
+        if let Some((file, n)) = rest.lines().find_map(numbered) {
             let first = out.entry(file).or_insert(n);
             *first = n.min(*first);
         }
@@ -289,8 +301,24 @@ impl Lives {
     }
 }
 
-/// Files of the kill test: each in a stream of its own.
+/// Files of the kill test: each in a stream of its own. The first one's rotated files keep the
+/// names they are given, the other's move up and go in the end.
 const FILES: [char; 2] = ['a', 'b'];
+/// Rotated files of the second that are kept.
+const KEPT: usize = 40;
+
+/// Rotates both, for the time `rotation`.
+fn rotate(dir: &Path, rotation: usize) {
+    let name = |f: char, n: usize| match n {
+        0 => dir.join(format!("{f}.log")),
+        n => dir.join(format!("{f}.log.{n}")),
+    };
+    let [a, b] = FILES;
+    fs::rename(name(a, 0), name(a, rotation)).expect("renamed");
+    for n in (0..rotation.min(KEPT)).rev() {
+        fs::rename(name(b, n), name(b, n + 1)).expect("renamed");
+    }
+}
 
 /// Kills at any moment, during rotation: no line is lost, and what comes again is of the last
 /// batch. `SEXTANT_AGENT_KILLS` says how often.
@@ -320,7 +348,7 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
     wait("the first lines", || lines(&hook).len() == FILES.len());
     agent.kill();
     hook.settle();
-    let (mut next, mut rotation, mut seen) = (0u64, 0u64, hook.count());
+    let (mut next, mut rotation, mut seen) = (0u64, 0usize, hook.count());
     let mut lives = Lives::default();
     for kill in 0..=kills {
         let places = saved(dir.path());
@@ -340,10 +368,7 @@ fn kills_during_rotation_lose_nothing_and_repeat_no_more_than_the_last_batch() {
             next += 50;
             if next % 150 == 0 {
                 rotation += 1;
-                for f in FILES {
-                    let name = format!("{f}.log.{rotation}");
-                    fs::rename(log(f), dir.path().join(name)).expect("renamed");
-                }
+                rotate(dir.path(), rotation);
             }
             std::thread::sleep(Duration::from_millis(moment / 20));
         }

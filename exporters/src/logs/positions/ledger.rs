@@ -24,7 +24,7 @@ struct Saved {
     texts: [u64; 2],
 }
 
-/// A line after the first.
+/// Part of a line after the first. What is noted together is one line: a kill leaves all or nothing.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Change {
@@ -38,7 +38,7 @@ enum Change {
 #[must_use]
 pub fn known(file: &Path, offsets: BTreeMap<String, String>) -> Known {
     let bytes = fs::read(identities_path(file)).unwrap_or_default();
-    // A line that a power failure has torn ends the ledger.
+    // A line that a kill or a power failure has torn ends the ledger.
     let mut lines = bytes.split_inclusive(|b| *b == b'\n');
     let first = lines.next().map(serde_json::from_slice::<Saved>);
     let Some(Ok(saved)) = first else {
@@ -52,11 +52,12 @@ pub fn known(file: &Path, offsets: BTreeMap<String, String>) -> Known {
         records: saved.files,
         exact: saved.cursors,
     };
-    for line in lines.take_while(|l| l.ends_with(b"\n")) {
-        match serde_json::from_slice(line) {
-            Ok(Change::File(r)) => known.put_file(r),
-            Ok(Change::Cursor(key, place)) => known.put_places([(key, place)].into()),
-            Err(_) => break,
+    let whole = lines.take_while(|l| l.ends_with(b"\n"));
+    let changes = whole.map_while(|l| serde_json::from_slice::<Vec<Change>>(l).ok());
+    for change in changes.flatten() {
+        match change {
+            Change::File(r) => known.put_file(r),
+            Change::Cursor(key, place) => known.put_places([(key, place)].into()),
         }
     }
     if !saved
@@ -204,7 +205,8 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the places of `mark` from now on, as long as somebody else has it.
+    /// Notes the places of `mark` from now on, as long as somebody else has it. Those of the same
+    /// file that nobody reads any more count no longer.
     pub(crate) fn follow(&self, mark: &Arc<Mark>) {
         if self.file.is_none() {
             return;
@@ -212,7 +214,11 @@ impl Ledger {
         let id = mark.identity();
         let key = (mark.path.clone(), id.dev, id.inode);
         let mut s = self.state();
-        s.marks.entry(key).or_default().push(Arc::clone(mark));
+        let marks = s.marks.entry(key).or_default();
+        // One that was given up before it read anything would hold back the place of this one, once
+        // nobody reads either.
+        marks.retain(is_read);
+        marks.push(Arc::clone(mark));
     }
 
     /// Appends what has changed since the last call. It is there after a kill of the process; a
@@ -226,11 +232,14 @@ impl Ledger {
         let Some(mut changes) = s.changes.take() else {
             return Ok(());
         };
-        let mut out = Vec::new();
+        let mut all = Vec::new();
         s.marks.retain(|_, marks| {
-            let any = marks.iter().any(is_read);
+            // Asked once: a reader may let go of its file at any moment.
+            let read: Vec<bool> = marks.iter().map(is_read).collect();
+            let any = read.contains(&true);
             // Of several jobs those that still read count.
-            marks.retain(|m| !any || is_read(m));
+            let mut read = read.into_iter();
+            marks.retain(|_| !any || read.next() == Some(true));
             // Every flag is taken, not only the first.
             let touched = marks.iter().filter(|m| m.progress.take_touched()).count() > 0;
             let of_all = |mut a: Record, b: Record| {
@@ -240,20 +249,21 @@ impl Ledger {
                 a
             };
             let record = marks.iter().map(|m| m.record()).reduce(of_all);
-            if let Some(r) = record.filter(|_| touched) {
-                // A record is no more than texts and numbers: it cannot fail.
-                drop(put_line(&mut out, &Change::File(r)));
-            }
+            all.extend(record.filter(|_| touched).map(Change::File));
             any
         });
         for (key, place) in self.cursors.done() {
             if s.places.get(&key) != Some(&place) {
-                put_line(&mut out, &Change::Cursor(key.clone(), place.clone()))?;
+                all.push(Change::Cursor(key.clone(), place.clone()));
                 s.places.insert(key, place);
             }
         }
-        // After a failure the last line may be torn: nothing is appended to that.
-        changes.write_all(&out)?;
+        if !all.is_empty() {
+            let mut out = Vec::new();
+            put_line(&mut out, &all)?;
+            // After a failure the last line may be torn: nothing is appended to that.
+            changes.write_all(&out)?;
+        }
         s.changes = Some(changes);
         Ok(())
     }
@@ -408,6 +418,56 @@ mod tests {
         assert_eq!(k.records.len(), 1);
         assert_eq!(k.records[0].path, "/b");
         assert!(known(&d.file(), BTreeMap::new()).records.is_empty());
+    }
+
+    /// Readers let go of their files while the last places are noted, at many moments.
+    #[test]
+    fn the_last_place_is_noted_whenever_the_reader_goes() {
+        let d = Folder::new("goes");
+        let l = d.ledger();
+        for pause in 0..100 {
+            l.save(Known::default).unwrap();
+            let marks: Vec<_> = (0..300).map(|i| Mark::new("/a", inode(i), 0)).collect();
+            marks.iter().for_each(|m| l.follow(m));
+            l.note().unwrap();
+            for m in &marks {
+                drop(m.progress.hand_out(0, vec![7]).next());
+            }
+            let start = std::sync::Barrier::new(2);
+            std::thread::scope(|s| {
+                s.spawn(|| {
+                    start.wait();
+                    for m in marks {
+                        drop(m);
+                        (0..pause).for_each(|_| std::hint::spin_loop());
+                    }
+                });
+                start.wait();
+                l.note().unwrap();
+            });
+            l.note().unwrap();
+            let all = known(&d.file(), BTreeMap::new()).records;
+            let held = all.iter().filter(|r| r.offset != 7).count();
+            assert_eq!((all.len(), held), (300, 0), "pause {pause}");
+        }
+    }
+
+    /// The first try to open a file has failed half way; the second reads it to its end and lets go
+    /// of it before the next note.
+    #[test]
+    fn a_mark_that_was_given_up_holds_nothing_back() {
+        let d = Folder::new("given-up");
+        let l = d.ledger();
+        l.save(Known::default).unwrap();
+        l.follow(&Mark::new("/a", inode(1), 3));
+        let b = Mark::new("/a", inode(1), 3);
+        l.follow(&b);
+        drop(b.progress.hand_out(3, vec![6]).next());
+        drop(b);
+        l.note().unwrap();
+        let k = known(&d.file(), BTreeMap::new());
+        let all: Vec<_> = k.records.iter().map(|r| r.offset).collect();
+        assert_eq!(all, [9]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! stood there: after a rotation while nobody looked, an offset of the old file would be taken for
 //! one of the new. So `<file>.identities` keeps device, inode and a fingerprint of the first bytes
 //! of each file, also of rotated ones that are still read. It begins with a line about everything,
-//! as of the last time both files were written; a line for each place that has changed since
+//! as of the last time both files were written; a line for each time that places were noted since
 //! follows.
 //!
 //! Invariants

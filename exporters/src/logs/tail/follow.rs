@@ -1,8 +1,8 @@
 //! One path and the files that stand and stood there.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::fs;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::charset::Charset;
-use super::reader::{Reader, Step, is_same};
+use super::reader::{Reader, Step, is_same, may_be};
 use super::{FileNumbers, TURN_BYTES};
 use crate::logs::entry::{Entry, LabelSet, Ticket};
 use crate::logs::positions::{Known, Ledger, Record};
@@ -19,6 +19,8 @@ use crate::logs::positions::{Known, Ledger, Record};
 const LINGER_NS: i64 = 10_000_000_000;
 /// Rotated files of one path that are read at a time.
 const ROTATED_MAX: usize = 64;
+/// Lists of a folder in which files are renamed meanwhile.
+const LISTINGS_MAX: usize = 5;
 /// Suffixes of files that are compressed: their lines cannot be read here.
 const COMPRESSED: [&str; 7] = [".gz", ".z", ".bz2", ".xz", ".zst", ".lz4", ".tmp"];
 
@@ -64,9 +66,30 @@ fn behind_link(path: &Path) -> Cow<'_, Path> {
     }
 }
 
-/// Files beside `path` that carry its name with a suffix, with the time they began; oldest first.
-fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
+/// A file beside a path: when it began, where it is, what it is.
+type Sibling = (SystemTime, PathBuf, fs::Metadata);
+
+/// Files beside `path` that carry its name with a suffix, oldest first.
+///
+/// A file that is renamed while its folder is listed may be missing from the list. So another one
+/// is made until it says nothing new; where a file is may have changed again.
+fn siblings(path: &Path) -> Vec<Sibling> {
     let path = behind_link(path);
+    let mut all = BTreeMap::new();
+    for i in 0..LISTINGS_MAX {
+        let before = all.len();
+        let now = listed(&path).into_iter();
+        all.extend(now.map(|s| ((s.2.dev(), s.2.ino()), s)));
+        if i > 0 && all.len() == before {
+            break;
+        }
+    }
+    let mut all: Vec<Sibling> = all.into_values().collect();
+    all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    all
+}
+
+fn listed(path: &Path) -> Vec<Sibling> {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
         return Vec::new();
     };
@@ -74,7 +97,7 @@ fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
     // Names like `app-2024.log` of `app.log` keep the stem in front.
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(s, _)| s);
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut out: Vec<_> = entries
+    entries
         .filter_map(|e| {
             let other = e.file_name().to_string_lossy().into_owned();
             let carries = |of: &str| {
@@ -89,9 +112,30 @@ fn siblings(path: &Path) -> Vec<(SystemTime, PathBuf, fs::Metadata)> {
             let meta = e.metadata().ok().filter(fs::Metadata::is_file)?;
             Some((began(&meta)?, e.path(), meta))
         })
-        .collect();
-    out.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    out
+        .collect()
+}
+
+/// Opens a file of a list; none when it has another name by now.
+fn open_listed(path: &Path, meta: &fs::Metadata) -> io::Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let now = file.metadata()?;
+    Ok(Some(file).filter(|_| (now.dev(), now.ino()) == (meta.dev(), meta.ino())))
+}
+
+/// Opens the file of a record under the name that it has now.
+fn open_moved(r: &Record) -> Option<File> {
+    // It may be renamed again between the list and the opening.
+    for _ in 0..LISTINGS_MAX {
+        let mut all = siblings(Path::new(&r.path)).into_iter();
+        let (_, path, meta) = all.find(|s| may_be(&s.2, &r.identity))?;
+        if let Some(file) = open_listed(&path, &meta).ok()? {
+            return Some(file).filter(|f| is_same(f, &meta, &r.identity));
+        }
+    }
+    None
 }
 
 /// Whether a sibling is a rotated form of `path` by its name alone: the whole name and a suffix.
@@ -106,8 +150,7 @@ fn is_rotation_of(path: &Path, other: &Path) -> bool {
 
 /// Whether the file of a record is still there, under another name than that of its path.
 pub(super) fn has_moved(r: &Record) -> bool {
-    let all = siblings(Path::new(&r.path));
-    all.iter().any(|(_, p, m)| is_same(p, m, &r.identity))
+    open_moved(r).is_some()
 }
 
 impl Followed {
@@ -134,37 +177,29 @@ impl Followed {
         now_ns: i64,
     ) -> io::Result<Self> {
         let name = path.to_string_lossy();
-        let meta = fs::metadata(path)?;
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
         let saved = known.offsets.get(name.as_ref());
         let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
         let mut f = Self::new(path, lines, ledger);
         let mine = || known.records.iter().filter(|r| r.path == name);
         for r in mine().filter(|r| r.rotated) {
-            f.find_rotated(path, r, now_ns);
+            f.find_rotated(r, now_ns);
         }
         let offset = match mine().find(|r| !r.rotated) {
             None => saved,
             // POS2
-            Some(r) if is_same(path, &meta, &r.identity) => saved.min(r.offset),
-            Some(r) if r.identity.inode == meta.ino() && meta.len() < r.offset => 0,
+            Some(r) if is_same(&file, &meta, &r.identity) => saved.min(r.offset),
+            Some(r) if may_be(&meta, &r.identity) && meta.len() < r.offset => 0,
             Some(r) => {
-                f.find_rotated(path, r, now_ns);
+                f.find_rotated(r, now_ns);
                 0
             }
         };
-        let mut current = Reader::open(f.of(), path, offset, now_ns)?;
-        if !current.is_file(&meta) {
-            // Rotated between the two looks: the place was the other's, which is rotated now.
-            current = Reader::open(f.of(), path, 0, now_ns)?;
-            for r in mine().filter(|r| !r.rotated) {
-                f.find_rotated(path, r, now_ns);
-            }
-        }
+        let current = Reader::of(f.of(), file, offset, now_ns)?;
         f.unseen = f.oldest_known();
         let there = birth(&current.metadata()?);
-        f.ledger.follow(&current.mark);
-        f.current = Some(current);
-        f.find_unseen(path, there, now_ns);
+        f.stand(path, current, there, now_ns);
         Ok(f)
     }
 
@@ -179,14 +214,12 @@ impl Followed {
         self.rotated.push_back(r);
     }
 
-    /// Opens the file of a record under the name it has now, at its saved place.
-    fn find_rotated(&mut self, path: &Path, r: &Record, now_ns: i64) {
-        let found = siblings(path)
-            .into_iter()
-            .find(|(_, p, m)| is_same(p, m, &r.identity));
-        if let Some((_, p, m)) = found
-            && !self.rotated.iter().any(|r| r.is_file(&m))
-            && let Ok(reader) = Reader::open(self.of(), &p, r.offset, now_ns)
+    /// Opens the file of a record at its saved place.
+    fn find_rotated(&mut self, r: &Record, now_ns: i64) {
+        if let Some(file) = open_moved(r)
+            && let Ok(reader) = Reader::of(self.of(), file, r.offset, now_ns)
+            && let Ok(meta) = reader.metadata()
+            && !self.rotated.iter().any(|r| r.is_file(&meta))
         {
             self.ledger.follow(&reader.mark);
             self.put_rotated(reader);
@@ -204,7 +237,7 @@ impl Followed {
         let name = path.to_string_lossy();
         let mut f = Self::new(path, lines, ledger);
         for r in known.records.iter().filter(|r| r.path == name) {
-            f.find_rotated(path, r, now_ns);
+            f.find_rotated(r, now_ns);
         }
         f.unseen = f.oldest_known();
         f.find_unseen(path, (0, 0, None), now_ns);
@@ -226,7 +259,7 @@ impl Followed {
     }
 
     /// Opens files that came and went while nobody looked: those that began after the last known
-    /// one (TAIL2). What finds no room is found the next time.
+    /// one (TAIL2). What finds no room, or has just been renamed, is found the next time.
     fn find_unseen(&mut self, path: &Path, now_there: Birth, now_ns: i64) {
         let Some(since) = self.unseen.take() else {
             return;
@@ -243,13 +276,37 @@ impl Followed {
                 self.unseen = Some(at);
                 break;
             }
-            if let Ok(reader) = Reader::open(self.of(), &p, 0, now_ns) {
-                self.ledger.follow(&reader.mark);
-                self.put_rotated(reader);
+            match open_listed(&p, &meta) {
+                Ok(Some(file)) => {
+                    if let Ok(reader) = Reader::of(self.of(), file, 0, now_ns) {
+                        self.ledger.follow(&reader.mark);
+                        self.put_rotated(reader);
+                    }
+                }
+                Ok(None) => {
+                    self.unseen = Some(at);
+                    break;
+                }
+                Err(_) => {}
             }
         }
         let age = |r: &Reader| r.metadata().ok().as_ref().and_then(began);
         self.rotated.make_contiguous().sort_by_cached_key(age);
+    }
+
+    /// Opens those that could not be opened before, as far as there is room.
+    fn find_more(&mut self, path: &Path, now_there: Birth, now_ns: i64) {
+        if self.rotated.len() < ROTATED_MAX {
+            self.find_unseen(path, now_there, now_ns);
+        }
+    }
+
+    /// `new` stands at the path now. The ledger hears of those between it and the last one first:
+    /// what it does not know is younger than what it knows.
+    fn stand(&mut self, path: &Path, new: Reader, there: Birth, now_ns: i64) {
+        self.find_unseen(path, there, now_ns);
+        self.ledger.follow(&new.mark);
+        self.current = Some(new);
     }
 
     /// Lets go of rotated files that are done, oldest first: until all is delivered the record of
@@ -312,7 +369,8 @@ impl Followed {
             out(e);
         };
         let mut sum = 0;
-        let newest = self.rotated.len();
+        // With younger ones that are not open yet, none of these is the newest.
+        let newest = self.rotated.len() + usize::from(self.unseen.is_some());
         for (i, r) in self
             .rotated
             .iter_mut()
@@ -335,7 +393,8 @@ impl Followed {
             }
         }
         self.let_go();
-        if let Some(r) = self.current.as_mut() {
+        // Those that nobody has seen yet are older.
+        if let Some(r) = self.current.as_mut().filter(|_| self.unseen.is_none()) {
             while sum < TURN_BYTES {
                 match r.step(now_ns, &mut take)? {
                     Step::Read(n) => sum += n,
@@ -353,21 +412,24 @@ impl Followed {
         let meta = match fs::metadata(path) {
             Ok(m) => m,
             // A rename without a new file yet: the open one is read on.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let open = self.current.as_ref().map(Reader::metadata).transpose()?;
+                let open = open.as_ref().map_or((0, 0, None), birth);
+                self.find_more(path, open, now_ns);
+                return Ok(());
+            }
             Err(e) => return Err(e),
         };
         self.numbers.file_bytes = meta.len();
         let Some(r) = self.current.as_mut() else {
-            let new = Reader::open(self.of(), path, 0, now_ns)?;
+            let new = Reader::of(self.of(), File::open(path)?, 0, now_ns)?;
             let there = birth(&new.metadata()?);
-            self.ledger.follow(&new.mark);
-            self.current = Some(new);
             self.unseen = self.unseen.or(self.newest_known());
-            self.find_unseen(path, there, now_ns);
+            self.stand(path, new, there, now_ns);
             return Ok(());
         };
         if !r.is_file(&meta) {
-            let new = Reader::open(self.of(), path, 0, now_ns)?;
+            let new = Reader::of(self.of(), File::open(path)?, 0, now_ns)?;
             // It may have been rotated again meanwhile: what counts is the file that is open.
             let there = birth(&new.metadata()?);
             if let Some(mut old) = self.current.take() {
@@ -378,15 +440,12 @@ impl Followed {
                 self.rotated.push_back(old);
                 self.unseen = self.unseen.or(began);
             }
-            self.ledger.follow(&new.mark);
-            self.current = Some(new);
-            self.find_unseen(path, there, now_ns);
+            self.stand(path, new, there, now_ns);
         } else if meta.len() < r.offset() {
             r.rewind()?;
             self.ledger.follow(&r.mark);
-        } else if self.rotated.len() < ROTATED_MAX {
-            // Those that found no room before.
-            self.find_unseen(path, birth(&meta), now_ns);
+        } else {
+            self.find_more(path, birth(&meta), now_ns);
         }
         Ok(())
     }

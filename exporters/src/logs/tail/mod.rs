@@ -235,11 +235,14 @@ impl Files {
     /// Looks for files that are new or gone. Cost: one listing of each folder of the patterns.
     pub fn refresh(&mut self, now_ns: i64, events: &mut Vec<Event>) {
         let mut wanted = Wanted::new();
+        // From before they are listed: what comes later makes them stale. New ones are, too.
+        let before = self.folders.keys();
+        let before: BTreeMap<PathBuf, _> = before.map(|f| (f.clone(), changed_at(f))).collect();
         let mut folders = BTreeMap::new();
         for (i, t) in self.targets.iter().enumerate() {
             let (files, seen) = t.path.expand();
             for f in seen {
-                let at = changed_at(&f);
+                let at = before.get(&f).copied().flatten();
                 folders.insert(f, at);
             }
             for f in files {

@@ -127,15 +127,16 @@ impl Packed {
         now_ns: i64,
     ) -> io::Result<Self> {
         let name = path.to_string_lossy();
-        let meta = std::fs::metadata(path)?;
+        let file = File::open(path)?;
+        let meta = file.metadata()?;
         let saved = known.offsets.get(name.as_ref());
         let saved = saved.and_then(|o| o.parse::<u64>().ok()).unwrap_or(0);
         let record = known.records.iter().find(|r| r.path == name);
         let done = match record {
-            Some(r) if !is_same(path, &meta, &r.identity) => 0,
+            Some(r) if !is_same(&file, &meta, &r.identity) => 0,
             _ => saved,
         };
-        let mark = Mark::new(&name, identity(&File::open(path)?)?, done);
+        let mark = Mark::new(&name, identity(&file)?, done);
         ledger.follow(&mark);
         let delay = i64::try_from(packing.delay.as_nanos()).unwrap_or(i64::MAX);
         Ok(Self {

@@ -3,7 +3,6 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::charset::Charset;
@@ -36,21 +35,19 @@ pub(super) fn identity(file: &File) -> io::Result<Identity> {
     })
 }
 
-/// Whether the file at `path` is the one that `identity` describes.
-pub(super) fn is_same(path: &Path, meta: &Metadata, identity: &Identity) -> bool {
-    if (meta.dev(), meta.ino()) != (identity.dev, identity.inode) {
-        return false;
-    }
+/// Whether `meta` may be about the file of a record.
+pub(super) fn may_be(meta: &Metadata, identity: &Identity) -> bool {
+    (meta.dev(), meta.ino()) == (identity.dev, identity.inode)
+}
+
+/// Whether an open file is the one that `identity` describes.
+pub(super) fn is_same(file: &File, meta: &Metadata, identity: &Identity) -> bool {
     // A file that was cut keeps its identity but not its first bytes.
-    if meta.len() < identity.head_len {
+    if !may_be(meta, identity) || meta.len() < identity.head_len {
         return false;
     }
     // Nothing was read of it yet: nothing more is known.
-    if identity.head_len == 0 {
-        return true;
-    }
-    let read = File::open(path).and_then(|f| head(&f, identity.head_len));
-    read.is_ok_and(|h| h == identity.head)
+    identity.head_len == 0 || head(file, identity.head_len).is_ok_and(|h| h == identity.head)
 }
 
 /// An open file.
@@ -85,15 +82,14 @@ pub(super) enum Step {
 }
 
 impl Reader {
-    /// Opens `path` at `offset`; the name of the path it belongs to and its character set come
-    /// together.
-    pub(super) fn open(
+    /// Reads an open file from `offset` on; the name of the path it belongs to and its character
+    /// set come together.
+    pub(super) fn of(
         (name, charset): (&str, Charset),
-        path: &Path,
+        mut file: File,
         offset: u64,
         now_ns: i64,
     ) -> io::Result<Self> {
-        let mut file = File::open(path)?;
         let meta = file.metadata()?;
         // POS2: an offset beyond the end is of another content.
         let offset = if offset > meta.len() { 0 } else { offset };
