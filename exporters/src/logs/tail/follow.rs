@@ -268,7 +268,9 @@ impl Followed {
         for (at, p, meta) in siblings(path) {
             let id = birth(&meta);
             let open = |r: &Reader| r.is_file(&meta);
-            let new = at >= since && id != now_there && is_rotation_of(&real, &p);
+            // What is younger than the path's file came while files were listed: the next look's.
+            let older = now_there.2.is_none_or(|there| at <= there);
+            let new = at >= since && older && id != now_there && is_rotation_of(&real, &p);
             if !new || self.rotated.iter().any(open) || self.finished.contains(&id) {
                 continue;
             }
@@ -448,5 +450,46 @@ impl Followed {
             self.find_more(path, birth(&meta), now_ns);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two rotations while files are listed: of the file that was opened before, and of the next.
+    #[test]
+    fn what_is_younger_than_the_paths_file_waits_for_the_next_look() {
+        let dir = format!("sextant-follow-{}", std::process::id());
+        let dir = std::env::temp_dir().join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        let (path, moved) = (dir.join("a.log"), |n: u8| dir.join(format!("a.log.{n}")));
+        let make = |text: &str| {
+            // Times of creation are as coarse as the system's clock ticks.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fs::write(&path, text).unwrap();
+        };
+        make("1\n");
+        let lines = (Arc::default(), Charset::default());
+        let known = (&Known::default(), &Arc::default());
+        let mut f = Followed::open(&path, lines, known, 0).unwrap();
+        fs::rename(&path, moved(1)).unwrap();
+        make("2\n");
+        f.look(&path, 0).unwrap();
+        let there = birth(&fs::metadata(&path).unwrap());
+        f.unseen = f.oldest_known();
+        fs::rename(&path, moved(2)).unwrap();
+        make("3\n");
+        fs::rename(&path, moved(3)).unwrap();
+        f.find_unseen(&path, there, 0);
+        make("4\n");
+        let mut all = Vec::new();
+        for now in 0..2 {
+            f.turn(now, &mut |e| all.push(e.line)).unwrap();
+            f.look(&path, now).unwrap();
+        }
+        f.turn(2, &mut |e| all.push(e.line)).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(all, ["1", "2", "3", "4"]);
     }
 }
