@@ -19,7 +19,7 @@ mod redis;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -39,7 +39,7 @@ pub(crate) use postgres::{Databases, PostgresExporter, PostgresOptions};
 pub(crate) use redis::{RedisExporter, RedisOptions};
 
 use crate::http::{Coding, Params, finish, plain};
-use crate::telemetry::{emit, runtime_families};
+use crate::telemetry::{emit, let_go_of_text, runtime_families};
 
 /// How long the body of a request may take; scrapes have none.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,6 +92,8 @@ struct Served {
     in_flight: AtomicU64,
     answered: [AtomicU64; CODES.len()],
     started_seconds: f64,
+    /// Whether anything was answered yet.
+    settled: AtomicBool,
 }
 
 /// The routes of an exporter.
@@ -110,6 +112,7 @@ pub(crate) fn router(exporter: Arc<dyn Exporter>, options: WebOptions) -> Router
         in_flight: AtomicU64::new(0),
         answered: Default::default(),
         started_seconds: jiff::Timestamp::now().as_millisecond() as f64 / 1000.0,
+        settled: AtomicBool::new(false),
     });
     let mut routes = Router::new().route(&path, get(metrics));
     if path != "/" {
@@ -163,6 +166,10 @@ async fn metrics(State(s): State<Arc<Served>>, headers: HeaderMap, request: Requ
         }
     };
     s.in_flight.fetch_sub(1, Relaxed);
+    if !s.settled.swap(true, Relaxed) {
+        // What comes from now on is the same again and again.
+        let_go_of_text();
+    }
     answer
 }
 

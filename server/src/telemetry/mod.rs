@@ -12,6 +12,6 @@ mod runtime;
 
 pub(crate) use exporters::emit::{Kind, Suffix};
 pub(crate) use exposition::{Family, Sample, emit};
-pub(crate) use memory::thread_bytes;
+pub(crate) use memory::{let_go_of_text, thread_bytes};
 pub(crate) use registry::{Collector, Counter, Gauge, Histogram, HttpHandler, Metrics};
 pub(crate) use runtime::families as runtime_families;
