@@ -68,7 +68,9 @@ unsafe extern "C" fn let_go_of_object(
             continue;
         };
         // SAFETY: the segment is a private map of the object's file that was never writable, so
-        // its pages hold what the file holds, and reading them again gives the same bytes.
+        // its pages hold what the file holds, and reading them again gives the same bytes. Only
+        // text relocations (DT_TEXTREL) would have written there; position-independent code, which
+        // the program and what it links to are, has none.
         unsafe {
             libc::madvise(start as *mut c_void, len as usize, libc::MADV_DONTNEED);
         }

@@ -420,6 +420,33 @@ mod tests {
         assert!(known(&d.file(), BTreeMap::new()).records.is_empty());
     }
 
+    /// A kill may tear the write of a note anywhere: then nothing of it counts.
+    #[test]
+    fn a_torn_note_is_no_note() {
+        let d = Folder::new("torn");
+        let l = d.ledger();
+        let (a, b) = (Mark::new("/a", inode(1), 0), Mark::new("/b", inode(2), 0));
+        l.follow(&a);
+        l.follow(&b);
+        l.save(|| saved(&[&a, &b])).unwrap();
+        let path = identities_path(&d.file());
+        let before = fs::read(&path).unwrap();
+        drop(a.progress.hand_out(0, vec![5]).next());
+        drop(b.progress.hand_out(0, vec![7]).next());
+        l.note().unwrap();
+        let after = fs::read(&path).unwrap();
+        let now = at(&[("/a", "0"), ("/b", "0")]);
+        let places = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let k = known(&d.file(), now.clone());
+            k.records.iter().map(|r| r.offset).collect::<Vec<_>>()
+        };
+        for end in before.len()..after.len() {
+            assert_eq!(places(&after[..end]), [0, 0], "{end} bytes");
+        }
+        assert_eq!(places(&after), [5, 7]);
+    }
+
     /// Readers let go of their files while the last places are noted, at many moments.
     #[test]
     fn the_last_place_is_noted_whenever_the_reader_goes() {
